@@ -1,0 +1,34 @@
+/* Messages to ward-vault (SEQPACKET, <run>/vault.sock). The peer's uid decides what it may ask: one table in
+ * src/vault/rights.c, (daemon, purpose) -> operations. `tail` bytes follow the struct in the same packet. */
+#pragma once
+#include "base/ipc.h"
+
+enum { VAULT_VERSION = 1, VAULT_BYTES_MAX = 120 * 1024, VAULT_ID_MAX = 96 };
+
+enum vault_type {
+	VAULT_SEAL = 1,   /* vault_ask + plaintext -> vault_answer + sealed bytes (bound to purpose and id) */
+	VAULT_UNSEAL,     /* vault_ask + sealed bytes -> vault_answer + plaintext */
+	VAULT_DERIVE,     /* vault_ask -> vault_answer + 32 bytes: a key of (purpose, id), the same at each call. wardd: "store-password" */
+	VAULT_SIGN_LEAF,  /* vault_ask (id = host name; "*.name" allowed) + DER SubjectPublicKeyInfo -> PEM chain. edge-keys only */
+	VAULT_CA,         /* vault_ask -> the local CA's certificate, PEM */
+	VAULT_TOKEN_CHECK,/* vault_ask + token bytes -> vault_answer, result 0 and who in text; api only */
+	VAULT_STATUS,     /* vault_ask -> vault_answer; text "unsealed: key file" | "unsealed: passphrase" | "sealed" */
+	VAULT_UNLOCK,     /* vault_ask + passphrase; root only */
+};
+
+struct vault_ask {
+	struct ipc_head head;
+	char purpose[24];      /* "app-env", "log-key", "tls-key", "store-password", ... */
+	char id[VAULT_ID_MAX]; /* what it belongs to: app id, machine id, host name */
+	uint32_t tail;         /* bytes after this struct */
+	uint32_t pad_;
+};
+
+struct vault_answer {
+	struct ipc_head head;
+	int32_t result;
+	uint32_t code;
+	char text[240];
+	uint32_t tail;
+	uint32_t pad_;
+};
