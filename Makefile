@@ -1,17 +1,48 @@
 # Ward's front door. `make demo` and `make test` install what they need first (scripts/deps), and can be repeated.
-SHELL = /bin/sh
+#   make demo        start a platform here, deploy Orthanc with its PostgreSQL behind HTTPS; make demo-stop removes all of it
+#   make test        every tier that this machine can run; T=unit, T=unit/base/buf, T=tests/e2e/test_deploy.py for one
+#   make test-full   the long runs too
+#   make bench-NAME  one benchmark (see bench/)
 BUILD = build
 STAGE = $(CURDIR)/$(BUILD)/stage
 
-.PHONY: all deps build
+.PHONY: all deps build guest demo demo-stop test test-full lint format clean install
 all: build
 
 deps:
 	@scripts/deps
 
-$(BUILD)/main/build.ninja: | deps
-	@meson setup $(BUILD)/main --prefix=/usr >/dev/null
-
-build: $(BUILD)/main/build.ninja
+build: deps
+	@[ -f $(BUILD)/main/build.ninja ] || meson setup $(BUILD)/main --prefix=/usr >/dev/null
 	@ninja -C $(BUILD)/main
-	@DESTDIR=$(STAGE) meson install -C $(BUILD)/main --quiet
+	@DESTDIR=$(STAGE) meson install -C $(BUILD)/main --quiet --no-rebuild
+
+guest: build
+	@scripts/guest $(BUILD)/guest
+
+demo: guest
+	@scripts/demo start
+
+demo-stop:
+	@scripts/demo stop
+
+test: deps
+	@scripts/test $(T)
+
+test-full: deps
+	@scripts/test --full $(T)
+
+bench-%: guest
+	@bench/$*
+
+lint:
+	@scripts/test checks
+
+format:
+	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
+
+install: build
+	@meson install -C $(BUILD)/main --quiet --no-rebuild $(if $(DESTDIR),--destdir $(DESTDIR))
+
+clean:
+	rm -rf $(BUILD)
