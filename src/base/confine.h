@@ -21,5 +21,9 @@ enum confine_right {
 };
 
 /* no_new_privs, RLIMIT_CORE 0, not dumpable, and a seccomp filter that kills the process (logged)
- * on any other call. Filters exist for x86_64 alone; another architecture's call kills too. */
+ * on any other call. Filters exist for x86_64 alone; another architecture's call kills too.
+ * A few calls that libraries can do without are refused instead: reading files (EACCES), sockets of
+ * other families when some are held (EAFNOSUPPORT), openat2 and clone3 (ENOSYS). May be called
+ * again with fewer rights. Memory is never writable and executable. CONFINE_SPAWN lets a program
+ * read files too: what it starts inherits the filter, so give it the rights its children need. */
 int confine(unsigned rights, struct err *e) must_check;

@@ -12,7 +12,7 @@ static const struct {
 #undef X
 };
 
-static void fill(struct err *e, enum err_code code, const char *fmt, va_list ap)
+static void printf_like(3, 0) fill(struct err *e, enum err_code code, const char *fmt, va_list ap)
 {
 	if (!e)
 		return;

@@ -15,7 +15,7 @@ void log_init(const char *name)
 	debug = getenv("WARD_DEBUG") != NULL;
 }
 
-static void line(const char *level, const char *fmt, va_list ap)
+static void printf_like(2, 0) line(const char *level, const char *fmt, va_list ap)
 {
 	char text[1400], out[1600], when[CLOCK_RFC3339_SIZE];
 	vsnprintf(text, sizeof(text), fmt, ap);
