@@ -1,0 +1,134 @@
+#include "net/rules.h"
+#include "base/str.h"
+
+/* Destinations that are never "the internet": private, link-local, loopback, multicast, reserved,
+ * and the IPv6 ranges that carry an IPv4 address inside (NAT64, 6to4, Teredo, mapped), through
+ * which a private one could be named. */
+#define PRIVATE4                                                                                   \
+	"0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, "       \
+	"192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3"
+#define PRIVATE6                                                                                   \
+	"::/8, 64:ff9b::/96, 64:ff9b:1::/48, 2001::/32, 2002::/16, fc00::/7, fe80::/10, "          \
+	"fec0::/10, ff00::/8"
+
+static const char counters[] =
+    "	counter spoofed { }\n"     /* a source that is not the machine's own */
+    "	counter to_host { }\n"     /* from a machine to this namespace: gateway, edge, resolver */
+    "	counter to_machine { }\n"  /* from a machine to another that is not its organisation's */
+    "	counter to_private { }\n"  /* from a machine to a private address outside */
+    "	counter to_internet { }\n" /* passed: from a machine to the outside */
+    "	counter to_peer { }\n"     /* passed: new connections inside an organisation */
+    "	counter invalid { }\n"     /* belongs to no connection */
+    "	counter forward { }\n"     /* any other forwarding, such as from the uplink inwards */
+    "	counter input { }\n"       /* any other packet to this namespace */
+    "	counter output { }\n";     /* this namespace's own, to where it has no business */
+
+static const char sets[] =
+    "	set own4 { type ifname . ipv4_addr; }\n"
+    "	set own6 { type ifname . ipv6_addr; flags interval; }\n"
+    "	set peers6 { type ifname . ipv6_addr; flags interval; }\n"
+    "	set private4 { type ipv4_addr; flags interval; auto-merge; elements = { " PRIVATE4 " } }\n"
+    "	set private6 { type ipv6_addr; flags interval; auto-merge; elements = { " PRIVATE6 " } }\n";
+
+/* Before connection tracking, so that a forged packet never touches it. */
+static const char source[] =
+    "	chain source {\n"
+    "		type filter hook prerouting priority raw; policy accept;\n"
+    "		iifname \"t*\" jump from_tap\n"
+    "	}\n"
+    "	chain from_tap {\n"
+    "		iifname . ip saddr @own4 return\n"
+    "		iifname . ip6 saddr @own6 return\n"
+    "		ip6 hoplimit 255 ip6 saddr { ::, fe80::/10 } icmpv6 type { nd-neighbor-solicit, "
+    "nd-neighbor-advert } return\n"
+    "		counter name spoofed drop\n"
+    "	}\n";
+
+static const char forward[] =
+    "	chain forward {\n"
+    "		type filter hook forward priority filter; policy drop;\n"
+    "		tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n"
+    "		ct state established,related accept\n"
+    "		ct state invalid counter name invalid drop\n"
+    "		iifname \"t*\" oifname \"t*\" iifname . ip6 daddr @peers6 counter name to_peer "
+    "accept\n"
+    "		iifname \"t*\" oifname \"t*\" counter name to_machine drop\n"
+    "		iifname \"t*\" ip6 daddr " NET_PREFIX6 " counter name to_machine drop\n"
+    "		iifname \"t*\" oifname \"" UPLINK_INSIDE
+    "\" ip daddr @private4 counter name to_private drop\n"
+    "		iifname \"t*\" oifname \"" UPLINK_INSIDE
+    "\" ip6 daddr @private6 counter name to_private drop\n"
+    "		iifname \"t*\" oifname \"" UPLINK_INSIDE "\" counter name to_internet accept\n"
+    "		counter name forward drop\n"
+    "	}\n"
+    "	chain outwards {\n"
+    "		type nat hook postrouting priority srcnat; policy accept;\n"
+    "		oifname \"" UPLINK_INSIDE "\" masquerade\n"
+    "	}\n";
+
+int rules_format_table(struct buf *b, const struct rules *r)
+{
+	char gateway[INET_ADDRSTRLEN], base[INET_ADDRSTRLEN];
+	ipv4_format(gateway, net_plan_gateway(&r->plan));
+	ipv4_format(base, r->plan.base);
+	return buf_printf(b,
+	    "table inet %s { }\ndelete table inet %s\ntable inet %s {\n%s%s%s%s"
+	    "	chain input {\n"
+	    "		type filter hook input priority filter; policy drop;\n"
+	    "		iifname \"lo\" accept\n"
+	    "		ct state established,related accept\n"
+	    "		ct state invalid counter name invalid drop\n"
+	    "		ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } "
+	    "accept\n"
+	    "		iifname \"t*\" ip6 daddr " NET_RESOLVER6
+	    " meta l4proto { tcp, udp } th dport 53 accept\n"
+	    "		iifname \"t*\" ip daddr %s icmp type echo-request limit rate 20/second "
+	    "accept\n"
+	    "		iifname \"t*\" counter name to_host drop\n"
+	    "		counter name input drop\n"
+	    "	}\n"
+	    "	chain output {\n"
+	    "		type filter hook output priority filter; policy drop;\n"
+	    "		oifname \"lo\" accept\n"
+	    "		ct state established,related accept\n"
+	    "		icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n"
+	    "		oifname \"t*\" ip daddr %s/%u meta l4proto tcp meta skuid %u accept\n"
+	    "		oifname \"" UPLINK_INSIDE
+	    "\" meta l4proto { tcp, udp } th dport 53 meta skuid %u accept\n"
+	    "		counter name output drop\n"
+	    "	}\n"
+	    "}\n",
+	    r->table, r->table, r->table, counters, sets, source, forward, gateway, base,
+	    r->plan.bits, (unsigned)r->edge, (unsigned)r->dns);
+}
+
+static int element(struct buf *b, const char *table, const char *set, const char *tap,
+    const char *addr, unsigned bits)
+{
+	int k = buf_printf(b, "add element inet %s %s { \"%s\" . %s", table, set, tap, addr);
+	if (k == 0 && bits)
+		k = buf_printf(b, "/%u", bits);
+	return k == 0 ? buf_add_str(b, " }\n") : k;
+}
+
+int rules_format_taps(struct buf *b, const struct rules *r, const struct tap *taps, size_t n)
+{
+	int k = buf_printf(b,
+	    "flush set inet %s own4\nflush set inet %s own6\nflush set inet %s peers6\n", r->table,
+	    r->table, r->table);
+	for (size_t i = 0; k == 0 && i < n; i++) {
+		char name[IFNAMSIZ], text[INET6_ADDRSTRLEN];
+		tap_name(name, taps[i].machine);
+		ipv4_format(text, taps[i].addr.ipv4);
+		k = element(b, r->table, "own4", name, text, 0);
+		struct in6_addr own = taps[i].addr.ipv6, all = sixpn_prefix(taps[i].network);
+		own.s6_addr[14] = own.s6_addr[15] = 0;
+		ipv6_format(text, &own);
+		if (k == 0)
+			k = element(b, r->table, "own6", name, text, SIXPN_MACHINE_BITS);
+		ipv6_format(text, &all);
+		if (k == 0)
+			k = element(b, r->table, "peers6", name, text, SIXPN_NETWORK_BITS);
+	}
+	return k;
+}
