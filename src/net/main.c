@@ -120,7 +120,7 @@ static int options(struct places *places, int argc, char **argv, struct err *e)
 			    "[--tun PATH]");
 		*to = argv[i + 1];
 	}
-	network.rules.table = places->instance;
+	network.rules.instance = places->instance;
 	return net_plan_parse(&network.rules.plan, range, e);
 }
 

@@ -228,3 +228,66 @@ int rtnl_route_add(struct rtnl *r, int index, int family, const void *addr, unsi
 	return k < 0 && k != -EEXIST ? err_sys(e, -k, "cannot add a route over interface %d", index)
 				     : 0;
 }
+
+struct address_walk {
+	void (*fn)(void *arg, uint32_t addr);
+	void *arg;
+};
+
+static int on_address(const struct nlmsghdr *h, void *data)
+{
+	const struct address_walk *w = data;
+	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a;
+	if (h->nlmsg_type != RTM_NEWADDR || m->ifa_family != AF_INET)
+		return MNL_CB_OK;
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
+		if (mnl_attr_get_type(a) == IFA_LOCAL)
+			w->fn(w->arg, ntohl(mnl_attr_get_u32(a)));
+	}
+	return MNL_CB_OK;
+}
+
+int rtnl_ipv4_addresses(
+    struct rtnl *r, void (*fn)(void *arg, uint32_t addr), void *arg, struct err *e)
+{
+	struct nlmsghdr *h = begin(r, RTM_GETADDR, NLM_F_DUMP);
+	struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->ifa_family = AF_INET;
+	struct address_walk w = { fn, arg };
+	int k = talk(r, h, on_address, &w);
+	return k < 0 ? err_sys(e, -k, "cannot list the addresses") : 0;
+}
+
+struct route_walk {
+	void (*fn)(void *arg, int index);
+	void *arg;
+};
+
+static int on_route(const struct nlmsghdr *h, void *data)
+{
+	const struct route_walk *w = data;
+	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a;
+	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len || m->rtm_table != RT_TABLE_MAIN ||
+	    m->rtm_type != RTN_UNICAST)
+		return MNL_CB_OK;
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
+		if (mnl_attr_get_type(a) == RTA_OIF)
+			w->fn(w->arg, (int)mnl_attr_get_u32(a));
+	}
+	return MNL_CB_OK;
+}
+
+int rtnl_default_routes(
+    struct rtnl *r, int family, void (*fn)(void *arg, int index), void *arg, struct err *e)
+{
+	struct nlmsghdr *h = begin(r, RTM_GETROUTE, NLM_F_DUMP);
+	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->rtm_family = (uint8_t)family;
+	struct route_walk w = { fn, arg };
+	int k = talk(r, h, on_route, &w);
+	return k < 0 ? err_sys(e, -k, "cannot list the routes") : 0;
+}

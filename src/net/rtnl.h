@@ -44,3 +44,11 @@ int rtnl_address_add(struct rtnl *r, int index, int family, const void *addr, un
     struct err *e) must_check;
 int rtnl_route_add(struct rtnl *r, int index, int family, const void *addr, unsigned bits,
     const void *gateway, struct err *e) must_check;
+
+/* Calls fn for each IPv4 address of this namespace (host byte order). */
+int rtnl_ipv4_addresses(
+    struct rtnl *r, void (*fn)(void *arg, uint32_t addr), void *arg, struct err *e) must_check;
+
+/* Calls fn with the interface of each default route of the main table. */
+int rtnl_default_routes(struct rtnl *r, int family, void (*fn)(void *arg, int index), void *arg,
+    struct err *e) must_check;

@@ -72,7 +72,7 @@ int rules_format_table(struct buf *b, const struct rules *r)
 	ipv4_format(gateway, net_plan_gateway(&r->plan));
 	ipv4_format(base, r->plan.base);
 	return buf_printf(b,
-	    "table inet %s { }\ndelete table inet %s\ntable inet %s {\n%s%s%s%s"
+	    "table inet net-%s { }\ndelete table inet net-%s\ntable inet net-%s {\n%s%s%s%s"
 	    "	chain input {\n"
 	    "		type filter hook input priority filter; policy drop;\n"
 	    "		iifname \"lo\" accept\n"
@@ -98,14 +98,14 @@ int rules_format_table(struct buf *b, const struct rules *r)
 	    "		counter name output drop\n"
 	    "	}\n"
 	    "}\n",
-	    r->table, r->table, r->table, counters, sets, source, forward, gateway, base,
+	    r->instance, r->instance, r->instance, counters, sets, source, forward, gateway, base,
 	    r->plan.bits, (unsigned)r->edge, (unsigned)r->dns);
 }
 
-static int element(struct buf *b, const char *table, const char *set, const char *tap,
+static int element(struct buf *b, const char *instance, const char *set, const char *tap,
     const char *addr, unsigned bits)
 {
-	int k = buf_printf(b, "add element inet %s %s { \"%s\" . %s", table, set, tap, addr);
+	int k = buf_printf(b, "add element inet net-%s %s { \"%s\" . %s", instance, set, tap, addr);
 	if (k == 0 && bits)
 		k = buf_printf(b, "/%u", bits);
 	return k == 0 ? buf_add_str(b, " }\n") : k;
@@ -114,21 +114,22 @@ static int element(struct buf *b, const char *table, const char *set, const char
 int rules_format_taps(struct buf *b, const struct rules *r, const struct tap *taps, size_t n)
 {
 	int k = buf_printf(b,
-	    "flush set inet %s own4\nflush set inet %s own6\nflush set inet %s peers6\n", r->table,
-	    r->table, r->table);
+	    "flush set inet net-%s own4\nflush set inet net-%s own6\nflush set inet net-%s "
+	    "peers6\n",
+	    r->instance, r->instance, r->instance);
 	for (size_t i = 0; k == 0 && i < n; i++) {
 		char name[IFNAMSIZ], text[INET6_ADDRSTRLEN];
 		tap_name(name, taps[i].machine);
 		ipv4_format(text, taps[i].addr.ipv4);
-		k = element(b, r->table, "own4", name, text, 0);
+		k = element(b, r->instance, "own4", name, text, 0);
 		struct in6_addr own = taps[i].addr.ipv6, all = sixpn_prefix(taps[i].network);
 		own.s6_addr[14] = own.s6_addr[15] = 0;
 		ipv6_format(text, &own);
 		if (k == 0)
-			k = element(b, r->table, "own6", name, text, SIXPN_MACHINE_BITS);
+			k = element(b, r->instance, "own6", name, text, SIXPN_MACHINE_BITS);
 		ipv6_format(text, &all);
 		if (k == 0)
-			k = element(b, r->table, "peers6", name, text, SIXPN_NETWORK_BITS);
+			k = element(b, r->instance, "peers6", name, text, SIXPN_NETWORK_BITS);
 	}
 	return k;
 }

@@ -10,7 +10,8 @@
 #define UPLINK_INSIDE "uplink" /* the uplink's end in the machines' namespace */
 
 struct rules {
-	const char *table; /* the instance's name */
+	const char
+	    *instance; /* its table is "net-<instance>": a bare name could be an nftables keyword */
 	struct net_plan plan;
 	uid_t edge, dns; /* who may open connections to machines; who may ask upstream resolvers */
 };

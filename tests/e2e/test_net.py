@@ -1,0 +1,247 @@
+"""The machines' network (ward-net, ward-uplink), with real packets.
+
+   world ---- host ---- uplink ---- machines (ward-net: taps, routes, nftables)
+ 203.0.113.2   |                     |        |        |
+              services              tap      tap      tap
+                                     a1       a2       b1        guests: namespaces joined to their taps
+                                     \\_ organisation 1 _/     2
+"""
+import json, os, shutil, socket, stat, struct, tempfile
+
+import pytest
+
+from netlab import Daemon, Guest, Ipc, Namespace, echoes, listen, reaches, udp_frame
+
+BUILD = os.environ.get("WARD_BUILD", os.path.join(os.path.dirname(__file__), "../../build/main"))
+NET = os.path.join(BUILD, "src/net/ward-net")
+UPLINK = os.path.join(BUILD, "src/net/ward-uplink")
+INSTANCE = f"nt{os.getpid() % 100000}"
+TAP = "IIQ16sIIII"
+ANSWER = "IIQiI240s48s48s16s16s48s18s6x"
+A1, A2, B1 = "aaaaaaaaaaaaa1", "aaaaaaaaaaaaa2", "bbbbbbbbbbbbb1"
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces: needs root")
+
+
+def text(b):
+    return b.split(b"\0")[0].decode()
+
+
+class Net:
+    def __init__(self, path, user="ward-agent"):
+        self.ipc = Ipc(path, user)
+
+    def ask(self, kind, machine, network=0, number=0, host=7):
+        data, fds = self.ipc.call(struct.pack(TAP, kind, 1, 5, machine.encode(), network, host, number, 0),
+                                  struct.calcsize(ANSWER))
+        f = struct.unpack(ANSWER, data)
+        names = ("ipv6", "ipv6_gateway", "ipv4", "ipv4_gateway", "dns", "mac")
+        return {"result": f[3], "text": text(f[5]), **dict(zip(names, map(text, f[6:12])))}, fds
+
+    def list(self):
+        data, _ = self.ipc.call(struct.pack(TAP, 3, 1, 6, b"", 0, 0, 0, 0), 24 + 16 * 1024)
+        n = struct.unpack_from("I", data, 16)[0]
+        return sorted(text(data[20 + 16 * i:36 + 16 * i]) for i in range(n))
+
+
+class Lab:
+    def __init__(self, folder):
+        self.folder = folder
+        self.clean = []
+        self.guest = {}
+        try:
+            self.build()
+        except BaseException:
+            self.close()
+            raise
+
+    def keep(self, thing, how):
+        self.clean.append(getattr(thing, how))
+        return thing
+
+    def build(self):
+        self.machines = self.keep(Namespace("m"), "remove")
+        self.host = self.keep(Namespace("h"), "remove")
+        self.world = self.keep(Namespace("w"), "remove")
+        w, h = self.world, self.host
+        h("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", w.name)
+        for ns, last in ((h, 1), (w, 2)):
+            ns("ip", "addr", "add", f"203.0.113.{last}/24", "dev", "eth0")
+            ns("ip", "-6", "addr", "add", f"2001:db8:1::{last}/64", "dev", "eth0", "nodad")
+            ns("ip", "link", "set", "eth0", "up")
+        w("ip", "addr", "add", "10.9.9.9/32", "dev", "lo")
+        h("ip", "route", "add", "default", "via", "203.0.113.2")
+        h("ip", "-6", "route", "add", "default", "via", "2001:db8:1::2")
+        self.uplink("up")
+        self.clean.append(lambda: self.uplink("down"))
+        self.start_net()
+        for name, machine, network, number in (("a1", A1, 1, 1), ("a2", A2, 1, 2), ("b1", B1, 2, 3)):
+            answer, fds = self.net.ask(1, machine, network, number)
+            assert answer["result"] == 0, answer["text"]
+            self.guest[name] = self.keep(Guest(name, fds[0], answer), "stop")
+
+    def uplink(self, what):
+        self.host(UPLINK, what, "--instance", INSTANCE, "--netns", self.machines.path)
+
+    def start_net(self):
+        tun = self.folder + "/tun"  # wardd gives ward-net a node of its own too: the host's may be root's alone
+        if not os.path.exists(tun):
+            os.mknod(tun, 0o600 | stat.S_IFCHR, os.makedev(10, 200))
+            shutil.chown(tun, "ward-net")
+        self.daemon = self.keep(Daemon(NET, "net", self.folder, "--instance", INSTANCE, "--tun", tun,
+                                       namespace=self.machines, user="ward-net", caps=["net_admin"]), "stop")
+        self.net = Net(self.daemon.path)
+
+    def counter(self, name):
+        out = self.machines("nft", "-j", "list", "counter", "inet", f"net-{INSTANCE}", name).stdout
+        return next(x["counter"]["packets"] for x in json.loads(out)["nftables"] if "counter" in x)
+
+    def close(self):
+        for f in reversed(self.clean):
+            try:
+                f()
+            except Exception as e:  # the rest must still be cleaned
+                print("cleaning:", e)
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with tempfile.TemporaryDirectory(prefix="ward-net-") as folder:
+        os.chmod(folder, 0o755)
+        lab = Lab(folder)
+        yield lab
+        lab.close()
+
+
+def test_machines_of_one_organisation_reach_each_other(lab):
+    a1, a2 = lab.guest["a1"], lab.guest["a2"]
+    with listen(a2.ns, 5432):
+        before = lab.counter("to_peer")
+        assert reaches(a1.ns, a2.answer["ipv6"], 5432), lab.daemon.text()
+        assert lab.counter("to_peer") > before
+
+
+def test_nobody_else_reaches_them(lab):
+    a1, a2, b1 = (lab.guest[n] for n in ("a1", "a2", "b1"))
+    with listen(a2.ns, 5433), listen(a2.ns, 5434, socket.AF_INET):
+        before = lab.counter("to_machine")
+        assert not reaches(b1.ns, a2.answer["ipv6"], 5433)
+        assert not reaches(b1.ns, a2.answer["ipv4"], 5434)
+        assert not reaches(a1.ns, a2.answer["ipv4"], 5434), "private IPv4 is the edge's alone"
+        assert lab.counter("to_machine") >= before + 3
+        assert not reaches(lab.machines, a2.answer["ipv6"], 5433), "6PN is not the edge's"
+        assert not reaches(lab.world, a2.answer["ipv6"], 5433)
+
+
+def test_a_forged_source_is_dropped_and_counted(lab):
+    a1, a2, b1 = (lab.guest[n] for n in ("a1", "a2", "b1"))
+    links = json.loads(lab.machines("ip", "-j", "link").stdout)
+    mac = {l["ifname"]: bytes.fromhex(l["address"].replace(":", "")) for l in links}["t" + B1]
+    own = bytes.fromhex(b1.answer["mac"].replace(":", ""))
+    with listen(a2.ns, 9000, kind=socket.SOCK_DGRAM) as s, listen(a2.ns, 9001, socket.AF_INET, socket.SOCK_DGRAM) as s4:
+        s.settimeout(0.5)
+        s4.settimeout(0.5)
+        forged = [(a1.answer["ipv6"], a2.answer["ipv6"], 9000), ("fdaa:0:1:0:7:0:1:99", a2.answer["ipv6"], 9000),
+                  ("fe80::99", a2.answer["ipv6"], 9000), ("fdaa::3", a2.answer["ipv6"], 9000),
+                  ("2001:db8:1::2", a2.answer["ipv6"], 9000), (a1.answer["ipv4"], a2.answer["ipv4"], 9001),
+                  ("172.19.0.1", a2.answer["ipv4"], 9001), ("203.0.113.2", "203.0.113.2", 9001)]
+        before = lab.counter("spoofed")
+        for src, dst, port in forged:
+            b1.send(udp_frame(mac, own, src, dst, port))
+        for sock in (s, s4):
+            with pytest.raises(TimeoutError):
+                sock.recv(100)
+        assert lab.counter("spoofed") >= before + len(forged)
+        # the check can fail: the same frame with its true source arrives inside the organisation
+        mac_a1 = {l["ifname"]: bytes.fromhex(l["address"].replace(":", "")) for l in links}["t" + A1]
+        a1.send(udp_frame(mac_a1, bytes.fromhex(a1.answer["mac"].replace(":", "")), a1.answer["ipv6"], a2.answer["ipv6"],
+                          9000, b"true"))
+        assert s.recv(100) == b"true"
+
+
+def test_the_edge_reaches_machines_and_machines_do_not_reach_it(lab):
+    import pwd
+    edge = pwd.getpwnam("ward-edge").pw_uid
+    dns = pwd.getpwnam("ward-dns").pw_uid
+    b1 = lab.guest["b1"]
+    with listen(b1.ns, 8080, socket.AF_INET), listen(lab.machines, 9443, socket.AF_INET), listen(lab.machines, 53):
+        assert reaches(lab.machines, b1.answer["ipv4"], 8080, uid=edge)
+        assert not reaches(lab.machines, b1.answer["ipv4"], 8080, uid=dns), "only the edge has business with machines"
+        before = lab.counter("to_host")
+        assert not reaches(b1.ns, b1.answer["ipv4_gateway"], 9443)
+        assert not reaches(b1.ns, "fdaa::3", 54)
+        assert lab.counter("to_host") >= before + 2
+        assert reaches(b1.ns, "fdaa::3", 53), "the resolver is reachable"
+        assert echoes(b1.ns, b1.answer["ipv4_gateway"])
+
+
+def test_the_outside_is_reached_by_nat_and_reaches_nobody(lab):
+    a1 = lab.guest["a1"]
+    with listen(lab.world, 80, socket.AF_INET) as s4, listen(lab.world, 81) as s6:
+        assert reaches(a1.ns, "203.0.113.2", 80)
+        assert s4.accept()[1][0] == "203.0.113.1", "the host's own address, by NAT"
+        assert reaches(a1.ns, "2001:db8:1::2", 81)
+        assert s6.accept()[1][0] == "2001:db8:1::1"
+    with listen(a1.ns, 8081, socket.AF_INET):
+        lab.world("ip", "route", "replace", "172.19.0.0/16", "via", "203.0.113.1")
+        assert not reaches(lab.world, a1.answer["ipv4"], 8081)
+        assert not reaches(lab.host, a1.answer["ipv4"], 8081)
+
+
+def test_private_addresses_and_the_hosts_own_services_are_closed(lab):
+    a1 = lab.guest["a1"]
+    inside = [a["local"] for i in json.loads(lab.host("ip", "-j", "addr").stdout) for a in i["addr_info"]
+              if i["ifname"].startswith("wu-") and a["scope"] == "global"]
+    assert len(inside) == 2, "the uplink's two host addresses"
+    with listen(lab.world, 82, socket.AF_INET), listen(lab.host, 22, socket.AF_INET), listen(lab.host, 23):
+        assert reaches(lab.host, "10.9.9.9", 82), "the host itself does reach it"
+        before = lab.counter("to_private")
+        assert not reaches(a1.ns, "10.9.9.9", 82)
+        assert lab.counter("to_private") > before
+        for address in ["203.0.113.1"] + [a for a in inside if "." in a]:
+            assert not reaches(a1.ns, address, 22), f"the host's service at {address}"
+        for address in ["2001:db8:1::1"] + [a for a in inside if ":" in a]:
+            assert not reaches(a1.ns, address, 23), f"the host's service at {address}"
+        assert reaches(lab.world, "203.0.113.1", 22), "the check can fail: others do reach it"
+
+
+def test_a_restarted_ward_net_finds_its_taps_and_disturbs_nothing(lab):
+    a1, a2 = lab.guest["a1"], lab.guest["a2"]
+    with listen(a2.ns, 5435) as s:
+        c = a1.ns.inside(lambda: socket.create_connection((a2.answer["ipv6"], 5435), 2))
+        peer, _ = s.accept()
+        lab.daemon.stop()
+        c.sendall(b"one")
+        assert peer.recv(10) == b"one", "packets do not need the daemon"
+        lab.start_net()
+        assert lab.net.list() == sorted([A1, A2, B1])
+        c.sendall(b"two")
+        assert peer.recv(10) == b"two"
+        assert reaches(a1.ns, a2.answer["ipv6"], 5435)
+        c.close()
+        peer.close()
+
+
+def test_wrong_questions_are_refused(lab):
+    assert lab.net.ask(1, A1, 1, 1)[0]["result"] == -17, "its tap is open elsewhere"
+    for machine, network, number in (("../../../../etc", 1, 9), ("AAAAAAAAAAAAAA", 1, 9), (A1, 0, 9), ("c" * 14, 1, 0),
+                                     ("c" * 14, 1, 70000)):
+        answer, fds = lab.net.ask(1, machine, network, number)
+        assert answer["result"] == -22 and not fds, (machine, answer)
+    answer, _ = lab.net.ask(1, "cccccccccccccc", 1, 1)
+    assert answer["result"] == -17 and A1 in answer["text"], "a number is one machine's"
+    stranger = Net(lab.daemon.path, "ward-edge")
+    assert stranger.ipc.receive(10)[0] == b"", "only the agent may ask"
+
+
+def test_a_removed_machine_leaves_nothing(lab):
+    answer, fds = lab.net.ask(1, "cccccccccccccc", 1, 4)
+    assert answer["result"] == 0, answer["text"]
+    os.close(fds[0])
+    again, fds = lab.net.ask(1, "cccccccccccccc", 1, 5)
+    assert again["result"] == 0 and again["ipv4"] == "172.19.0.6", "a new number: new addresses"
+    os.close(fds[0])
+    assert lab.net.ask(2, "cccccccccccccc")[0]["result"] == 0
+    assert lab.net.ask(2, "cccccccccccccc")[0]["result"] == 0, "twice is harmless"
+    assert "cccccccccccccc" not in lab.net.list()
+    for what in (("ip", "link"), ("ip", "route"), ("ip", "-6", "route"), ("nft", "list", "ruleset")):
+        assert "cccccccccccccc" not in lab.machines(*what).stdout
