@@ -10,8 +10,10 @@ enum { VMM_SPEC_VERSION = 1, VMM_SPEC_FD = 3, VMM_TAP_FD = 4 /* the monitor's al
 #define VMM_STATE "/state" /* <lib>/machines/<id>/link, writable; the link's alone */
 #define VMM_GUEST_SOCK                                                                             \
 	"/run/guest.sock" /* port ward.control; the monitor listens, the link connects */
-#define VMM_LOG_SOCK     "/run/log.sock"    /* port ward.log; likewise */
-#define VMM_CONSOLE      "/run/console.log" /* the guest's serial console, bounded */
+#define VMM_LOG_SOCK    "/run/log.sock" /* port ward.log; likewise */
+#define VMM_CONSOLE_DIR "/console"      /* a tmpfs of 64 KiB; the monitor's */
+#define VMM_CONSOLE     "/console/log" /* the guest's serial console; what no longer fits is dropped \
+					*/
 #define VMM_KERNEL       "/boot/vmlinux"
 #define VMM_INITRD       "/boot/initrd"
 #define VMM_ROOT_DISK    "/disk/root"    /* read-only; the guest's /dev/vda */

@@ -1,0 +1,11 @@
+/* From root to somebody with next to nothing. */
+#pragma once
+#include "base/err.h"
+#include "base/util.h"
+#include <sys/types.h>
+
+/* Becomes uid, gid and exactly these groups for good, keeps the capabilities in `caps` (bit
+ * 1<<CAP_X; also across an execve), takes all others out of every set including the bounding one,
+ * and sets no_new_privs. Verifies what came of it. */
+int rights_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t ngroups, uint64_t caps,
+    struct err *e) must_check;
