@@ -1,0 +1,81 @@
+/* Housekeeping by control (core/request.h): what a deleted app leaves, and machines that are gone.
+ */
+#include "base/str.h"
+#include "core/request.h"
+
+/* A machine that its host has destroyed: its record stays a while, so that whoever waits for the
+ * end can see it. */
+static void sweep_machines(const struct world *w, const struct fresh *fresh, struct txn *t)
+{
+	for (size_t i = 0; i < w->nmachines && txn_room(t, 1); i++) {
+		const struct world_machine *m = w->machines[i];
+		if (!m->has_desired || !m->has_observed || m->o.state != MACHINE_DESTROYED)
+			continue;
+		struct world_app *a = world_app(w, m->d.app);
+		bool deleting = !a || a->a.status == APP_DELETING;
+		if (deleting || fresh->wall_ms >= m->o.updated_at_ms + SWEEP_DESTROYED_MS)
+			txn_delete(t, m->rev, "desired/%s/%s", m->host, m->id);
+	}
+}
+
+static size_t sweep_machines_of(
+    const struct world *w, const struct world_app *a, const struct fresh *fresh, struct txn *t)
+{
+	size_t left = 0;
+	for (size_t i = 0; i < w->nmachines; i++) {
+		const struct world_machine *m = w->machines[i];
+		if (!m->has_desired || !streq(m->d.app, a->id))
+			continue;
+		left++;
+		if (m->d.want == WANT_DESTROYED || !txn_room(t, 1))
+			continue;
+		struct desired d;
+		desired_copy(&m->d, &d);
+		d.want = WANT_DESTROYED;
+		fresh_time(d.updated_at, fresh);
+		txn_put(t, m->rev, desired_format(&d), "desired/%s/%s", m->host, m->id);
+		desired_done(&d);
+	}
+	return left;
+}
+
+static void sweep_records(const struct world_app *a, struct txn *t)
+{
+	const char *name;
+	json_t *v;
+	json_object_foreach (a->deploys, name, v) {
+		json_t *record = json_object_get(v, "record");
+		int64_t events = json_integer_value(json_object_get(record, "events")), n = events;
+		for (; n > 0 && txn_room(t, 2); n--)
+			txn_delete(t, TXN_ANY, "apps/%s/deploy-events/%s/%08lld", a->id, name,
+			    (long long)n);
+		if (!txn_room(t, 1))
+			return;
+		if (n > 0) { /* the rest in the next round */
+			json_t *copy = json_copy(record);
+			json_object_set_new(copy, "events", json_integer(n));
+			txn_put(t, TXN_ANY, copy, "apps/%s/deploys/%s", a->id, name);
+			return;
+		}
+		txn_delete(t, TXN_ANY, "apps/%s/deploys/%s", a->id, name);
+	}
+	json_object_foreach (a->releases, name, v) {
+		if (!txn_room(t, 2))
+			return;
+		txn_delete(t, TXN_ANY, "apps/%s/releases/%s", a->id, name);
+	}
+	txn_delete(t, a->rev, "apps/%s/app", a->id);
+}
+
+void sweep_decide(const struct world *w, const struct fresh *fresh, struct txn *t)
+{
+	for (size_t i = 0; i < w->napps && !t->n; i++) {
+		const struct world_app *a = w->apps[i];
+		if (!a->rev || a->a.status != APP_DELETING)
+			continue;
+		if (!sweep_machines_of(w, a, fresh, t))
+			sweep_records(a, t);
+	}
+	if (!t->n)
+		sweep_machines(w, fresh, t);
+}

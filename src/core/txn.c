@@ -1,0 +1,58 @@
+#include "core/txn.h"
+
+void txn_init(struct txn *t)
+{
+	t->n = 0;
+	t->failed = false;
+}
+
+void txn_done(struct txn *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		json_decref(t->op[i].value);
+	txn_init(t);
+}
+
+bool txn_room(const struct txn *t, size_t ops)
+{
+	return t->n + ops <= TXN_OPS_MAX;
+}
+
+static void add(struct txn *t, int64_t rev, json_t *value, const char *fmt, va_list ap)
+{
+	if (!txn_room(t, 1)) {
+		t->failed = true;
+		json_decref(value);
+		return;
+	}
+	struct txn_op *op = &t->op[t->n];
+	int n = vsnprintf(op->key, sizeof(op->key), fmt, ap);
+	if (n < 0 || (size_t)n >= sizeof(op->key)) {
+		t->failed = true;
+		json_decref(value);
+		return;
+	}
+	op->value = value;
+	op->rev = rev;
+	t->n++;
+}
+
+void txn_put(struct txn *t, int64_t rev, json_t *value, const char *fmt, ...)
+{
+	if (!value) {
+		t->failed = true;
+		return;
+	}
+	va_list ap;
+	va_start(ap, fmt);
+	add(t, rev, value, fmt, ap);
+	va_end(ap);
+}
+
+void txn_delete(struct txn *t, int64_t rev, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	add(t, rev, NULL, fmt, ap);
+	va_end(ap);
+}
