@@ -53,7 +53,7 @@ static int app_create(struct deciding *c, struct err *e)
 		    e, ERR_INVALID, "the organisation's or network's name is too long or empty");
 	int64_t rev = 0;
 	if (world_name(c->w, name, &rev))
-		return err_set(e, ERR_CONFLICT, "the name %s is taken", name);
+		return err_set(e, ERR_NAME_TAKEN, "the name %s is taken", name);
 	a.network_id = network_of(c->w, org, network, c->fresh->random);
 	if (!a.network_id)
 		return err_set(e, ERR_UNAVAILABLE, "no free network id was drawn");
@@ -293,7 +293,7 @@ static int machine_destroy(struct deciding *c, struct err *e)
 	bool runs = c->m->has_observed &&
 		    (c->m->o.state == MACHINE_STARTED || c->m->o.state == MACHINE_STARTING);
 	if (runs && c->m->d.want == WANT_STARTED && !force)
-		return err_set(e, ERR_CONFLICT,
+		return err_set(e, ERR_PRECONDITION,
 		    "machine %s is %s: stop it first, or destroy it with force", c->m->id,
 		    machine_state_name(c->m->o.state));
 	return change_machine(c, do_destroy, e);

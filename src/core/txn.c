@@ -33,6 +33,7 @@ static void add(struct txn *t, int64_t rev, json_t *value, const char *fmt, va_l
 		return;
 	}
 	op->value = value;
+	op->only_compare = false;
 	op->rev = rev;
 	t->n++;
 }
@@ -55,4 +56,15 @@ void txn_delete(struct txn *t, int64_t rev, const char *fmt, ...)
 	va_start(ap, fmt);
 	add(t, rev, NULL, fmt, ap);
 	va_end(ap);
+}
+
+void txn_require(struct txn *t, int64_t rev, const char *fmt, ...)
+{
+	size_t before = t->n;
+	va_list ap;
+	va_start(ap, fmt);
+	add(t, rev, NULL, fmt, ap);
+	va_end(ap);
+	if (t->n > before)
+		t->op[before].only_compare = true;
 }

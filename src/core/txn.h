@@ -6,7 +6,8 @@ enum { TXN_OPS_MAX = 48, TXN_KEY_MAX = 192, TXN_ANY = -1 };
 
 struct txn_op {
 	char key[TXN_KEY_MAX];
-	json_t *value; /* owned; NULL: delete */
+	json_t *value;     /* owned; NULL: delete, unless only_compare */
+	bool only_compare; /* nothing is written: it must only still be as it was */
 	int64_t
 	    rev; /* the key's revision this was decided on; 0: absent; TXN_ANY: whatever it is */
 };
@@ -22,4 +23,5 @@ void txn_done(struct txn *t);
 /* Takes value over. */
 void txn_put(struct txn *t, int64_t rev, json_t *value, const char *fmt, ...) printf_like(4, 5);
 void txn_delete(struct txn *t, int64_t rev, const char *fmt, ...) printf_like(3, 4);
+void txn_require(struct txn *t, int64_t rev, const char *fmt, ...) printf_like(3, 4);
 bool txn_room(const struct txn *t, size_t ops);
