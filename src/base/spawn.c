@@ -122,7 +122,9 @@ int spawn_start(const struct spawn *s, pid_t *ret_pid, int *ret_pidfd, struct er
 		r = err_sys(e, errno, "cannot make a pipe");
 		goto out;
 	}
-	pid_t pid = fork();
+	pid_t pid = s->namespaces
+			? (pid_t)syscall(SYS_clone, (long)s->namespaces | SIGCHLD, 0, 0, 0, 0)
+			: fork();
 	if (pid == 0)
 		child(s, &env, p[1]);
 	int fork_errno = errno;

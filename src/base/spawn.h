@@ -17,6 +17,7 @@ struct spawn {
 	int stdin_fd, stdout_fd, stderr_fd; /* -1: /dev/null for 0 and 1; stderr inherited */
 	const struct spawn_fd *fds;
 	size_t nfds;
+	unsigned namespaces; /* CLONE_NEW*: the child is made in new ones (root) */
 };
 
 /* Starts it. *ret_pidfd (may be NULL) is close-on-exec and the caller's. A failed execve is

@@ -20,8 +20,13 @@ int jail_drop_rights(const struct jail_spec *s, struct err *e)
 		{ RLIMIT_RTPRIO, 0 },
 		{ RLIMIT_SIGPENDING, 1024 },
 	};
-	for (size_t i = 0; i < countof(limits); i++)
-		if (setrlimit(limits[i].which, &(struct rlimit){ limits[i].most, limits[i].most }))
+	for (size_t i = 0; i < countof(limits); i++) {
+		struct rlimit now;
+		if (getrlimit(limits[i].which, &now))
+			return err_sys(e, errno, "cannot read resource limit %d", limits[i].which);
+		now.rlim_cur = now.rlim_max = MIN(limits[i].most, now.rlim_max);
+		if (setrlimit(limits[i].which, &now))
 			return err_sys(e, errno, "cannot set resource limit %d", limits[i].which);
+	}
 	return rights_drop(s->uid, s->uid, NULL, 0, 0, e);
 }

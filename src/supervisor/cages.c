@@ -1,0 +1,364 @@
+#include "supervisor/cages.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "supervisor/cage_files.h"
+#include "supervisor/cage_start.h"
+#include "supervisor/record.h"
+#include <dirent.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+enum { KILL_MS = 5000 };
+
+struct cage_run {
+	struct cage *cage;
+	uint32_t role, generation;
+	struct process process; /* pid 0: not running */
+	bool child;             /* ours; else adopted: its exit code cannot be known */
+	sd_event_source *source;
+	uint64_t oom_before;
+};
+
+struct cage {
+	struct cages *all;
+	char machine[MACHINE_ID_LEN + 2]; /* "": this place is free */
+	uint32_t slot;
+	struct cage_run run[WARDD_ROLE_MAX];
+};
+
+struct cages {
+	const struct settings *settings;
+	sd_event *loop;
+	cages_exited_fn exited;
+	void *arg;
+	struct cage cage[WARDD_MACHINES_MAX];
+};
+
+static struct cage *find(struct cages *c, const char *machine)
+{
+	for (size_t i = 0; i < WARDD_MACHINES_MAX; i++)
+		if (streq(c->cage[i].machine, machine))
+			return &c->cage[i];
+	return NULL;
+}
+
+static void name_of(char dst[48], const struct cages *c, const char *machine)
+{
+	snprintf(dst, 48, "%s/%s", c->settings->places.instance, machine);
+}
+
+static bool alive(const struct cage *cage)
+{
+	return cage->run[WARDD_ROLE_LINK].process.pid || cage->run[WARDD_ROLE_MONITOR].process.pid;
+}
+
+/* Its place is free again when nothing runs, no group is left and so its uid may be used anew. */
+static void release(struct cage *cage)
+{
+	char name[48];
+	struct err e;
+	name_of(name, cage->all, cage->machine);
+	if (cgroup_remove(&cage->all->settings->cgroups, name, &e) < 0) {
+		log_err(&e, "machine %s", cage->machine);
+		return;
+	}
+	record_remove(&cage->all->settings->places, "cages", cage->machine);
+	cage->machine[0] = 0;
+}
+
+static void note(const struct cage *cage)
+{
+	struct err e;
+	cleanup_json json_t *o = json_pack("{s:i,s:[]}", "slot", (int)cage->slot, "run");
+	json_t *list = o ? json_object_get(o, "run") : NULL;
+	for (int i = 0; list && i < WARDD_ROLE_MAX; i++) {
+		const struct cage_run *run = &cage->run[i];
+		json_array_append_new(
+		    list, json_pack("{s:i,s:I,s:I,s:I}", "pid", (int)run->process.pid, "start",
+			      (json_int_t)run->process.start_ticks, "generation",
+			      (json_int_t)run->generation, "oom", (json_int_t)run->oom_before));
+	}
+	if (record_write(&cage->all->settings->places, "cages", cage->machine, o, &e) < 0)
+		log_err(&e, "noting machine %s", cage->machine);
+}
+
+static void ended(struct cage_run *run, int status, bool known)
+{
+	struct cage *cage = run->cage;
+	struct cages *c = cage->all;
+	char name[48];
+	name_of(name, c, cage->machine);
+	struct wardd_exited x = { .head = { WARDD_EXITED, WARDD_VERSION, 0 },
+		.role = run->role,
+		.generation = run->generation,
+		.exit_code = known && WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+		.signal = known && WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+		.oom = cgroup_oom_kills(&c->settings->cgroups, name) > run->oom_before };
+	memcpy(x.machine, cage->machine, sizeof(x.machine));
+	log_info("machine %s: %s (pid %d) ended: code %d, signal %d%s", cage->machine,
+	    run->role == WARDD_ROLE_MONITOR ? "monitor" : "link", run->process.pid, x.exit_code,
+	    x.signal, x.oom ? ", out of memory" : "");
+	sd_event_source_disable_unref(run->source);
+	run->source = NULL;
+	run->process = (struct process){ 0 };
+	note(cage);
+	if (!alive(cage))
+		release(cage);
+	c->exited(c->arg, &x);
+}
+
+static int on_adopted_end(sd_event_source *s, int fd, uint32_t events, void *data)
+{
+	ended(data, 0, false);
+	return 0;
+}
+
+bool cages_reaped(struct cages *c, pid_t pid, int status)
+{
+	for (size_t i = 0; i < WARDD_MACHINES_MAX; i++)
+		for (int k = 0; k < WARDD_ROLE_MAX; k++) {
+			struct cage_run *run = &c->cage[i].run[k];
+			if (c->cage[i].machine[0] && run->process.pid == pid && run->child) {
+				ended(run, status, true);
+				return true;
+			}
+		}
+	return false;
+}
+
+/* The cage's place in the list: its own, or a free one. Its uid must be nobody else's. */
+static int place(
+    struct cages *c, const struct wardd_cage_start *ask, struct cage **ret, struct err *e)
+{
+	struct cage *cage = find(c, ask->machine);
+	for (size_t i = 0; i < WARDD_MACHINES_MAX; i++)
+		if (c->cage[i].machine[0] && &c->cage[i] != cage && c->cage[i].slot == ask->slot)
+			return err_set(e, ERR_CONFLICT, "slot %u is machine %s's", ask->slot,
+			    c->cage[i].machine);
+	if (cage && cage->slot != ask->slot)
+		return err_set(e, ERR_CONFLICT, "machine %s runs in slot %u, not %u", ask->machine,
+		    cage->slot, ask->slot);
+	if (!cage)
+		cage = find(c, "");
+	if (!cage)
+		return err_set(e, ERR_CAPACITY, "%d machines run on this host: no more fit",
+		    WARDD_MACHINES_MAX);
+	*ret = cage;
+	return 0;
+}
+
+static void fill(struct cages *c, struct cage *cage, const struct wardd_cage_start *ask)
+{
+	if (cage->machine[0])
+		return;
+	*cage = (struct cage){ .all = c, .slot = ask->slot };
+	str_copy(cage->machine, sizeof(cage->machine), ask->machine);
+	for (uint32_t i = 0; i < WARDD_ROLE_MAX; i++)
+		cage->run[i] = (struct cage_run){ .cage = cage, .role = i };
+}
+
+int cages_start(
+    struct cages *c, const struct wardd_cage_start *ask, int tap, pid_t *ret_pid, struct err *e)
+{
+	struct cage *cage = NULL;
+	char name[48];
+	int r = cage_start_check(c->settings, ask, tap, e);
+	if (r == 0)
+		r = place(c, ask, &cage, e);
+	if (r < 0 || !cage)
+		return r < 0 ? r : -EINVAL;
+	struct cage_run *run = cage->machine[0] ? &cage->run[ask->role] : NULL;
+	if (run && run->process.pid) {
+		if (run->generation != ask->generation)
+			return err_set(
+			    e, ERR_CONFLICT, "it still runs in generation %u", run->generation);
+		*ret_pid = run->process.pid;
+		return 0;
+	}
+	fill(c, cage, ask);
+	run = &cage->run[ask->role];
+	name_of(name, c, cage->machine);
+	pid_t pid;
+	/* limits first: a monitor needs more than the link that is there already */
+	r = cage_start_limits(c->settings, ask, name, e);
+	run->oom_before = cgroup_oom_kills(&c->settings->cgroups, name);
+	if (r == 0)
+		r = cage_start_process(c->settings, ask, tap, &pid, e);
+	if (r < 0) {
+		if (!alive(cage))
+			release(cage);
+		return r;
+	}
+	struct err gone; /* dead already is fine: it is reaped soon */
+	if (process_look(pid, &run->process, &gone) < 0)
+		run->process = (struct process){ pid, 0 };
+	run->child = true;
+	run->generation = ask->generation;
+	note(cage);
+	log_info("machine %s: %s started (pid %d, generation %u)", cage->machine,
+	    run->role == WARDD_ROLE_MONITOR ? "monitor" : "link", pid, run->generation);
+	*ret_pid = pid;
+	return 0;
+}
+
+int cages_stop(struct cages *c, const char *machine, struct err *e)
+{
+	char name[48];
+	if (!id_is_machine(machine))
+		return err_set(e, ERR_INVALID, "the machine's id is not one");
+	struct cage *cage = find(c, machine);
+	name_of(name, c, machine);
+	int r = cgroup_exists(&c->settings->cgroups, name)
+		    ? cgroup_kill(&c->settings->cgroups, name, KILL_MS, e)
+		    : 0;
+	/* those of ours are zombies now and told by the SIGCHLD loop, which also frees the place */
+	if (r == 0 && (!cage || !alive(cage)))
+		r = cgroup_remove(&c->settings->cgroups, name, e);
+	if (r == 0 && cage && !alive(cage))
+		release(cage);
+	return r < 0 ? r : cage_files_take_back(c->settings, machine, e);
+}
+
+void cages_list(const struct cages *c, struct wardd_cage_list *ret)
+{
+	ret->count = 0;
+	for (size_t i = 0; i < WARDD_MACHINES_MAX; i++) {
+		const struct cage *cage = &c->cage[i];
+		if (!cage->machine[0])
+			continue;
+		struct wardd_cage *out = &ret->cage[ret->count++];
+		*out = (struct wardd_cage){ .slot = cage->slot };
+		memcpy(out->machine, cage->machine, sizeof(out->machine));
+		for (int k = 0; k < WARDD_ROLE_MAX; k++) {
+			out->pid[k] = cage->run[k].process.pid;
+			out->generation = MAX(out->generation, cage->run[k].generation);
+		}
+	}
+}
+
+void cages_stop_all(struct cages *c)
+{
+	struct err e;
+	for (size_t i = 0; i < WARDD_MACHINES_MAX; i++) {
+		char machine[sizeof(c->cage[i].machine)];
+		memcpy(machine, c->cage[i].machine, sizeof(machine));
+		if (machine[0] && cages_stop(c, machine, &e) < 0)
+			log_err(&e, "stopping machine %s", machine);
+	}
+}
+
+static bool in_use(void *arg, const char *machine)
+{
+	return find(arg, machine) != NULL;
+}
+
+void cages_tidy(struct cages *c)
+{
+	cage_files_tidy(c->settings, in_use, c);
+}
+
+static int adopt_run(struct cage_run *run, json_t *o, struct err *e)
+{
+	int64_t pid = 0, ticks = 0, generation = 0, oom = 0;
+	int r = json_need_int(o, "run", "pid", 0, INT32_MAX, &pid, e);
+	if (r == 0)
+		r = json_need_int(o, "run", "start", 0, INT64_MAX, &ticks, e);
+	if (r == 0)
+		r = json_need_int(o, "run", "generation", 0, UINT32_MAX, &generation, e);
+	if (r == 0)
+		r = json_need_int(o, "run", "oom", 0, INT64_MAX, &oom, e);
+	if (r < 0 || !pid)
+		return r;
+	run->generation = (uint32_t)generation;
+	run->oom_before = (uint64_t)oom;
+	struct process p = { (pid_t)pid, (uint64_t)ticks };
+	cleanup_close int fd = process_open(&p, e);
+	if (fd < 0)
+		return 0; /* ended while nobody watched: link's record and the agent know */
+	r = sd_event_add_io(run->cage->all->loop, &run->source, fd, EPOLLIN, on_adopted_end, run);
+	if (r < 0)
+		return err_sys(e, -r, "cannot watch process %d", p.pid);
+	sd_event_source_set_io_fd_own(run->source, true);
+	steal_fd(&fd);
+	run->process = p;
+	run->child = false;
+	return 0;
+}
+
+static int adopt(struct cages *c, const char *machine, struct err *e)
+{
+	cleanup_json json_t *o = NULL;
+	json_t *list = NULL;
+	int64_t slot = 0;
+	int r = record_read(&c->settings->places, "cages", machine, &o, e);
+	if (r == 0)
+		r = json_need_int(o, "", "slot", 0, WARDD_SLOT_MAX, &slot, e);
+	if (r == 0)
+		r = json_opt_array(o, "", "run", &list, e);
+	if (r < 0)
+		return r;
+	struct cage *cage = find(c, "");
+	if (!cage)
+		return err_set(e, ERR_CAPACITY, "more records than machines fit");
+	struct wardd_cage_start ask = { .slot = (uint32_t)slot };
+	str_copy(ask.machine, sizeof(ask.machine), machine);
+	fill(c, cage, &ask);
+	for (size_t i = 0; r == 0 && i < WARDD_ROLE_MAX; i++)
+		if (json_array_get(list, i))
+			r = adopt_run(&cage->run[i], json_array_get(list, i), e);
+	if (alive(cage))
+		log_info("adopted machine %s (link %d, monitor %d)", machine,
+		    cage->run[WARDD_ROLE_LINK].process.pid,
+		    cage->run[WARDD_ROLE_MONITOR].process.pid);
+	else
+		(void)!cages_stop(c, machine, e);
+	return r;
+}
+
+/* A group without a record: wardd died between a start and its note. Nobody could answer for it. */
+static void kill_unknown(struct cages *c)
+{
+	char path[160];
+	snprintf(path, sizeof(path), "%s/%s", c->settings->cgroups.mount[CGROUP_PIDS],
+	    c->settings->places.instance);
+	DIR *d = opendir(path);
+	for (struct dirent *de; d && (de = readdir(d));) {
+		struct err e;
+		if (!id_is_machine(de->d_name) || find(c, de->d_name))
+			continue;
+		log_warn("machine %s has a cgroup but no record: killed", de->d_name);
+		if (cages_stop(c, de->d_name, &e) < 0)
+			log_err(&e, "removing it");
+	}
+	if (d)
+		closedir(d);
+}
+
+int cages_new(struct cages **ret, const struct settings *s, sd_event *loop, cages_exited_fn exited,
+    void *arg, struct err *e)
+{
+	struct cages *c = calloc(1, sizeof(*c));
+	if (!c)
+		return err_set(e, ERR_NO_MEMORY, "no memory for the list of machines");
+	c->settings = s;
+	c->loop = loop;
+	c->exited = exited;
+	c->arg = arg;
+	char path[96];
+	snprintf(path, sizeof(path), "%s/wardd/cages", s->places.run);
+	DIR *d = opendir(path);
+	for (struct dirent *de; d && (de = readdir(d));) {
+		struct err failed;
+		if (id_is_machine(de->d_name) && adopt(c, de->d_name, &failed) < 0) {
+			log_err(&failed, "adopting machine %s", de->d_name);
+			record_remove(&s->places, "cages", de->d_name);
+		}
+	}
+	if (d)
+		closedir(d);
+	kill_unknown(c);
+	*ret = c;
+	return 0;
+}

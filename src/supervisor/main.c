@@ -1,0 +1,199 @@
+/* wardd: starts, watches and restarts Ward's daemons, and the machines' cages on the agent's word.
+ * Root, and small: it reads the platform's file and fixed-size structs, nothing else.
+ *
+ *   wardd [--root DIR] [--instance NAME] [--libexec DIR] [--only NAME,NAME]
+ *
+ * SIGTERM stops everything in order and leaves nothing; when wardd dies otherwise, daemons and
+ * machines go on and the next wardd adopts them. */
+#include "base/file.h"
+#include "base/log.h"
+#include "supervisor/folders.h"
+#include "supervisor/logs.h"
+#include "supervisor/netns.h"
+#include "supervisor/serve.h"
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+
+enum { TICK_US = 1000000, TIDY_TICKS = 10 };
+
+static struct wardd {
+	struct settings settings;
+	struct units units;
+	struct cages *cages;
+	struct serve *serve;
+	sd_event *loop;
+	unsigned ticks;
+} wardd;
+
+static int lock(const struct settings *s, struct err *e)
+{
+	char path[96];
+	snprintf(path, sizeof(path), "%s/wardd/lock", s->places.run);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		int r = err_set(
+		    e, ERR_CONFLICT, "another wardd runs for instance %s", s->places.instance);
+		err_next(e, "stop it first, or use another --instance");
+		close(fd);
+		return r;
+	}
+	return 0; /* held as long as this process lives; daemons do not inherit it */
+}
+
+static int on_child(sd_event_source *src, const struct signalfd_siginfo *si, void *data)
+{
+	int status;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+		if (!units_reaped(&wardd.units, pid, status))
+			(void)cages_reaped(
+			    wardd.cages, pid, status); /* or an orphan that came to the subreaper */
+	return 0;
+}
+
+static void all_stopped(void *arg)
+{
+	cages_stop_all(wardd.cages);
+	sd_event_exit(wardd.loop, 0);
+}
+
+static int on_stop(sd_event_source *src, const struct signalfd_siginfo *si, void *data)
+{
+	if (wardd.units.plan.stopping)
+		return 0;
+	log_info("stopping everything");
+	sd_notify(0, "STOPPING=1");
+	units_stop(&wardd.units, all_stopped, NULL);
+	return 0;
+}
+
+static int on_tick(sd_event_source *src, uint64_t at, void *data)
+{
+	logs_rotate(wardd.settings.log_dir);
+	if (++wardd.ticks % TIDY_TICKS == 0)
+		cages_tidy(wardd.cages);
+	sd_event_source_set_time_relative(src, TICK_US);
+	sd_event_source_set_enabled(src, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+static int make_loop(struct err *e)
+{
+	static const struct {
+		int signal;
+		sd_event_signal_handler_t fn;
+	} signals[] = { { SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGCHLD, on_child } };
+	sigset_t set;
+	sigemptyset(&set);
+	for (size_t i = 0; i < countof(signals); i++)
+		sigaddset(&set, signals[i].signal);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	int r = sd_event_new(&wardd.loop);
+	for (size_t i = 0; r >= 0 && i < countof(signals); i++)
+		r = sd_event_add_signal(wardd.loop, NULL, signals[i].signal, signals[i].fn, NULL);
+	if (r >= 0)
+		r = sd_event_add_time_relative(
+		    wardd.loop, NULL, CLOCK_MONOTONIC, TICK_US, 0, on_tick, NULL);
+	return r < 0 ? err_sys(e, -r, "cannot make the event loop") : 0;
+}
+
+static int up(int argc, char **argv, struct err *e)
+{
+	struct settings *s = &wardd.settings;
+	umask(022);
+	if (geteuid() != 0)
+		return err_set(e, ERR_FORBIDDEN,
+		    "wardd makes users' processes, namespaces and cgroups: it must be root");
+	int r = settings_init(s, argc, argv, e);
+	if (r == 0)
+		r = daemon_users_load(e);
+	if (r == 0)
+		r = folders_make(s, e);
+	if (r == 0)
+		r = lock(s, e);
+	if (r == 0)
+		r = netns_up(s, e);
+	if (r == 0)
+		r = make_loop(e);
+	/* processes of ours whose parent dies come to us, not to init */
+	if (r == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+		r = err_sys(e, errno, "cannot become a subreaper");
+	if (r == 0)
+		r = serve_new(&wardd.serve, s, wardd.loop, &wardd.units, e);
+	if (r == 0)
+		r = cages_new(&wardd.cages, s, wardd.loop, serve_exited, wardd.serve, e);
+	if (r == 0)
+		r = units_start(&wardd.units, s, wardd.loop, e);
+	/* every listener is made: the network is not needed any more (the daemons get it by fd) */
+	if (r == 0 && unshare(CLONE_NEWNET))
+		r = err_sys(e, errno, "cannot leave the network");
+	if (r == 0)
+		serve_set_cages(wardd.serve, wardd.cages);
+	return r;
+}
+
+static int run_file_remove(const struct settings *s, const char *name, struct err *e)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/%s", s->places.run, name);
+	return dir_remove(AT_FDCWD, path, e);
+}
+
+/* All that was made at start and is not data. */
+static void down(void)
+{
+	const struct settings *s = &wardd.settings;
+	struct err e;
+	char daemons[32];
+	snprintf(daemons, sizeof(daemons), "%s/daemons", s->places.instance);
+	for (enum row row = 0; row < ROW_MAX; row++) {
+		char cgroup[64];
+		snprintf(cgroup, sizeof(cgroup), "%s/%s", daemons, rows[row].name);
+		if (cgroup_exists(&s->cgroups, cgroup) &&
+		    cgroup_kill(&s->cgroups, cgroup, 2000, &e) < 0)
+			log_err(&e, "stopping");
+	}
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	if (cgroup_remove(&s->cgroups, s->places.instance, &e) < 0)
+		log_err(&e, "stopping");
+	if (setns(s->host_netns, CLONE_NEWNET) || netns_down(s, &e) < 0)
+		log_err(&e, "stopping");
+	static const char *const names[] = { "wardd.sock", "etcd.sock", "etcd", "machines",
+		"wardd" };
+	for (size_t i = 0; i < countof(names); i++)
+		if (run_file_remove(s, names[i], &e) < 0)
+			log_err(&e, "stopping");
+	for (enum row row = 0; row < ROW_MAX; row++)
+		for (size_t i = 0; i < ROW_SOCKETS && rows[row].sockets[i].name; i++) {
+			char name[32];
+			snprintf(name, sizeof(name), "%s.sock", rows[row].sockets[i].name);
+			if (run_file_remove(s, name, &e) < 0)
+				log_err(&e, "stopping");
+		}
+}
+
+int main(int argc, char **argv)
+{
+	struct err e = { 0 };
+	log_init("wardd");
+	if (up(argc, argv, &e) < 0) {
+		log_err(&e, "wardd cannot start");
+		return 1;
+	}
+	sd_notify(0, "READY=1");
+	log_info("instance %s: watching", wardd.settings.places.instance);
+	int r = sd_event_loop(wardd.loop);
+	down();
+	log_info("stopped");
+	return r < 0 ? 1 : 0;
+}
