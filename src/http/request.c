@@ -212,6 +212,16 @@ const char *http_query_nth(const struct http_request *r, const char *key, size_t
 	return url_param(&r->url, key, n);
 }
 
+bool http_query_at(
+    const struct http_request *r, size_t n, const char **ret_key, const char **ret_value)
+{
+	if (n >= r->url.nparams)
+		return false;
+	*ret_key = r->url.params[n].key;
+	*ret_value = r->url.params[n].value;
+	return true;
+}
+
 const char *http_header(const struct http_request *r, const char *name)
 {
 	const struct http1_field *f = http1_find_name(&r->head.h, name);

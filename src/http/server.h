@@ -33,6 +33,9 @@ const char *http_path(const struct http_request *r); /* decoded once, no query, 
 const char *http_query(
     const struct http_request *r, const char *key); /* decoded; NULL if absent; first of several */
 const char *http_query_nth(const struct http_request *r, const char *key, size_t n);
+/* The n-th parameter of all, in the order sent; false past the last. */
+bool http_query_at(
+    const struct http_request *r, size_t n, const char **ret_key, const char **ret_value);
 const char *http_header(const struct http_request *r, const char *name); /* NULL if absent */
 struct bytes http_body(const struct http_request *r);
 uid_t http_peer_uid(const struct http_request *r);
