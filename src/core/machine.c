@@ -203,15 +203,16 @@ static void account_end(struct deciding *c, enum goal goal)
 		n->running = false;
 		n->step = STEP_RUN;
 		return;
-	} else if (f->exit_told && !f->link_pid) {
-		x.signal = f->told_signal > 0 ? f->told_signal : 0;
 	} else {
 		if (!n->lost_ms)
 			n->lost_ms = c->now;
 		if (c->now < n->lost_ms + MACHINE_LOST_MS) {
 			look_at(c, n->lost_ms + MACHINE_LOST_MS);
+			if (!f->link_pid)
+				act(c, ACT_LINK_START); /* it has the record of the app's exit */
 			return;
 		}
+		x.signal = f->exit_told && f->told_signal > 0 ? f->told_signal : 0;
 	}
 	if (f->exit_told && f->told_oom)
 		x.oom = true;
@@ -432,6 +433,15 @@ static void bring_up(struct deciding *c)
 		bool waits = same_order(n, c->d) && c->now < n->next_start_ms;
 		if (waits) {
 			look_at(c, n->next_start_ms);
+			return;
+		}
+		/* Without a record, what is there is of nobody knows which run. */
+		if (!n->generation && (c->f->cage || c->f->link_pid)) {
+			act(c, ACT_CAGE_STOP);
+			return;
+		}
+		if (!n->generation && c->f->folder) {
+			act(c, ACT_FOLDER_REMOVE);
 			return;
 		}
 		begin_run(c);

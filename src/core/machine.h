@@ -158,7 +158,7 @@ enum {
 	MACHINE_POWEROFF_MS = 10 * 1000,   /* from the app's exit to the monitor's */
 	MACHINE_LINGER_MS =
 	    1500, /* link lives on so long after the end: the last log lines are fetched */
-	MACHINE_LOST_MS = 3000, /* how long we wait for link's word about an end */
+	MACHINE_LOST_MS = 2000, /* how long we wait for link's word about an end */
 	MACHINE_RETRY_MAX_MS = 30 * 1000,
 };
 
