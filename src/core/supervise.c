@@ -117,8 +117,13 @@ void supervise_ended(struct supervise *s, unsigned unit, uint64_t now, bool ok)
 	struct unit *u = &s->unit[unit];
 	if (u->oneshot && ok) {
 		u->state = UNIT_DONE;
+		u->failures = 0;
 		return;
 	}
+	/* what a one-shot did to this unit must be done again to the next run of it */
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->unit[i].state == UNIT_DONE && (s->unit[i].after & (1U << unit)))
+			s->unit[i].state = UNIT_DOWN;
 	if (now - u->started_ms >= SUPERVISE_STABLE_MS)
 		u->failures = 0;
 	if (u->failures < 32)

@@ -164,7 +164,7 @@ static int add_inet(const struct platform_address *list, size_t n, const char *k
 		union address a;
 		socklen_t len = 0;
 		char name[24], what[80];
-		snprintf(name, sizeof(name), "%s%zu", kind, i);
+		snprintf(name, sizeof(name), "%s-%zu", kind, i);
 		snprintf(what, sizeof(what), "%s port %u", list[i].ip, list[i].port);
 		int r = inet_address(&a, &len, &list[i], e);
 		if (r == 0)

@@ -86,10 +86,20 @@ static void dns_args(const struct settings *s, struct args *a)
 
 static void fetch_args(const struct settings *s, struct args *a)
 {
-	for (size_t i = 0; i < s->platform.registry.ninsecure; i++) {
-		args_add(a, "--insecure");
-		args_add(a, "%s", s->platform.registry.insecure[i]);
-	}
+	if (s->platform.registry.ninsecure)
+		args_add(a, "--allow-insecure-registry");
+}
+
+static void keys_args(const struct settings *s, struct args *a)
+{
+	args_add(a, "--base-domain");
+	args_add(a, "%s", s->platform.edge.base_domain);
+}
+
+static void api_args(const struct settings *s, struct args *a)
+{
+	args_add(a, "--region");
+	args_add(a, "%s", s->platform.host.region);
 }
 
 static void edge_args(const struct settings *s, struct args *a)
@@ -120,8 +130,9 @@ const struct row_def rows[ROW_MAX] = {
 	[ROW_STORE_SETUP] = { .name = "store-setup",
 	    .user = DAEMON_ETCD,
 	    .oneshot = true,
-	    .after = 1U << ROW_VAULT | 1U << ROW_ETCD,
-	    .all_store_passwords = true },
+	    .after = 1U << ROW_ETCD,
+	    .all_store_passwords = true,
+	    .args = host_args },
 	/* taps, addresses, rules, only inside the machines' namespace */
 	[ROW_NET] = { .name = "net",
 	    .user = DAEMON_NET,
@@ -132,6 +143,7 @@ const struct row_def rows[ROW_MAX] = {
 	    .args = net_args },
 	[ROW_DNS] = { .name = "dns",
 	    .user = DAEMON_DNS,
+	    .optional = true, /* not in this release: machines are told names by their agent */
 	    .netns = NETNS_MACHINES,
 	    .sees = SEES_RESOLVER,
 	    .asks = D(ETCD),
@@ -178,7 +190,7 @@ const struct row_def rows[ROW_MAX] = {
 	    .after = AFTER_STORE | 1U << ROW_TELEMETRY,
 	    .nofile = 8192,
 	    .store_password = true,
-	    .args = edge_args },
+	    .args = api_args },
 	/* holds the private keys of certificates; signs for the edge's workers */
 	[ROW_EDGE_KEYS] = { .name = "edge-keys",
 	    .user = DAEMON_EDGE_KEYS,
@@ -186,7 +198,7 @@ const struct row_def rows[ROW_MAX] = {
 	    .asks = D(VAULT),
 	    .after = 1U << ROW_VAULT,
 	    .memlock_kib = 65536,
-	    .args = edge_args },
+	    .args = keys_args },
 	/* dials machines; its listeners are of the host's namespace */
 	[ROW_EDGE] = { .name = "edge",
 	    .user = DAEMON_EDGE,

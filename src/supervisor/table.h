@@ -50,7 +50,9 @@ struct row_def {
 	const char *name;
 	const char *program; /* NULL: "ward-<name>" in libexec */
 	enum daemon user;
-	bool oneshot;
+	bool oneshot;  /* runs to its end before others start, and again after what it comes after
+			  was restarted */
+	bool optional; /* left out, with a warning, where its program is not installed */
 	enum row_netns netns;
 	uint64_t caps;
 	unsigned sees;

@@ -173,6 +173,11 @@ static int prepare(struct units *u, struct unit_run *run, struct err *e)
 	if (!unit->wanted)
 		return 0;
 	launch_program(program, sizeof(program), s, run->row);
+	if (row->optional && access(program, X_OK)) {
+		log_warn("%s is not installed: left out", program);
+		unit->wanted = false;
+		return 0;
+	}
 	if (access(program, X_OK)) {
 		int r = err_sys(e, errno, "the program of %s is missing: %s", row->name, program);
 		err_next(

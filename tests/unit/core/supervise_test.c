@@ -52,6 +52,19 @@ static void a_failing_oneshot_holds_back_the_rest(void **state)
 	assert_int_equal(s.unit[SETUP].restarts, 1);
 }
 
+static void a_oneshot_runs_again_after_what_it_prepares(void **state)
+{
+	struct supervise s = four();
+	next(&s, 1000, NULL);
+	supervise_ended(&s, SETUP, 1500, true);
+	assert_string_equal(next(&s, 1500, NULL), "start 3");
+	supervise_ended(&s, VAULT, 1600, false); /* not what it comes directly after */
+	assert_string_equal(next(&s, 1700, NULL), "start 0");
+	supervise_ended(&s, ETCD, 1800, false);
+	assert_string_equal(next(&s, 1900, NULL), "start 1, start 2");
+	assert_int_equal(s.unit[API].state, UNIT_UP); /* what is up stays up */
+}
+
 static void backoff_doubles_to_its_bound_and_is_forgotten(void **state)
 {
 	static const uint64_t want[] = { 0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600,
@@ -116,6 +129,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_order_is_kept),
 		cmocka_unit_test(a_failing_oneshot_holds_back_the_rest),
+		cmocka_unit_test(a_oneshot_runs_again_after_what_it_prepares),
 		cmocka_unit_test(backoff_doubles_to_its_bound_and_is_forgotten),
 		cmocka_unit_test(stopping_goes_backwards_and_ends_by_force),
 		cmocka_unit_test(the_adopted_and_the_unwanted),
