@@ -81,8 +81,7 @@ json_t *image_ref_show(const char *image, const char *digest)
 			str_copy(pinned, sizeof(pinned), at + 1);
 	}
 	if (digest && *digest)
-		snprintf(pinned, sizeof(pinned), "%s%.64s",
-		    str_starts(digest, "sha256:") ? "" : "sha256:",
+		snprintf(pinned, sizeof(pinned), "sha256:%.64s",
 		    str_starts(digest, "sha256:") ? digest + 7 : digest);
 	return json_pack("{s:s, s:s, s:s, s:s, s:{}}", "registry", registry, "repository",
 	    repository, "tag", tag, "digest", pinned, "labels");
