@@ -1,48 +1,65 @@
 /* ward-store-setup: brings etcd's users, roles and authentication to what this version of Ward
- * needs; wardd runs it at each start.
+ * needs; wardd runs it as ward-etcd each time that etcd was started.
  *
- *   ward-store-setup [--root DIR] [--instance NAME] --host NAME
+ *   ward-store-setup [--root DIR] [--instance NAME] --host NAME [--region NAME]
  *
- * The passed fd "store-passwords" has one line "<name> <64 hex>" for root and for each daemon that
- * uses the store (others are fine too). Ends 0 when the store is ready. May be repeated, and be cut
- * at any point. */
+ * Passwords come as passed fds "store-password-<name>", 64 hex digits each, for root and for each
+ * daemon of the key table (others are not looked at). Ends 0 when the store is ready. May be
+ * repeated, and be cut at any point. */
 #include "base/confine.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "store/auth.h"
 #include "store/passed.h"
+#include <sys/stat.h>
 
-enum { WAIT_MS = 60000, LINES_MAX = 4096 };
+enum { WAIT_MS = 60000 };
 
-static int read_passwords(char text[LINES_MAX], struct store_passwords *p, struct err *e)
+struct secrets {
+	char root[STORE_PASSWORD_TEXT + 1], of[DAEMON_MAX][STORE_PASSWORD_TEXT + 1];
+};
+
+static int read_passwords(struct secrets *kept, struct store_passwords *p, struct err *e)
 {
-	cleanup_close int fd = daemon_passed_fd("store-passwords");
-	if (fd < 0)
-		return err_set(e, ERR_INVALID, "no fd named \"store-passwords\" was passed");
-	size_t n = 0;
-	for (ssize_t k = 1; k > 0 && n < LINES_MAX - 1; n += (size_t)MAX(k, 0)) {
-		do
-			k = read(fd, text + n, LINES_MAX - 1 - n);
-		while (k < 0 && errno == EINTR);
-		if (k < 0)
-			return err_sys(e, errno, "cannot read the store passwords");
+	int r = store_read_password("store-password-root", kept->root, e);
+	p->root = kept->root;
+	for (enum daemon d = 0; r == 0 && d < DAEMON_MAX; d++) {
+		char name[40];
+		if (!store_has_user(d))
+			continue;
+		snprintf(name, sizeof(name), "store-password-%s", daemon_name(d));
+		r = store_read_password(name, kept->of[d], e);
+		p->of[d] = kept->of[d];
 	}
-	text[n] = 0;
-	char *save = NULL;
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char *password = strchr(line, ' ');
-		if (!password || !str_is_hex(password + 1, STORE_PASSWORD_TEXT))
+	return r;
+}
+
+/* The members' own listener knows no users: whoever reaches it could write anything. With one
+ * member nobody has to. */
+static int close_peers(const struct places *places, struct err *e)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/etcd/peer.sock:0", places->run);
+	if (chmod(path, 0) && errno != ENOENT)
+		return err_sys(
+		    e, errno, "cannot close the store's listener for other members, %s", path);
+	return 0;
+}
+
+static int parse(int argc, char **argv, const char **ret_host, struct err *e)
+{
+	const char *host = NULL;
+	for (int i = 1; i < argc; i += 2) {
+		if (i + 1 == argc || (!streq(argv[i], "--host") && !streq(argv[i], "--region")))
 			return err_set(
-			    e, ERR_INVALID, "a line of the store passwords is not \"name hex\"");
-		*password++ = 0;
-		if (streq(line, "root"))
-			p->root = password;
-		for (enum daemon d = 0; d < DAEMON_MAX; d++)
-			if (streq(line, daemon_name(d)))
-				p->of[d] = password;
+			    e, ERR_INVALID, "ward-store-setup does not understand \"%s\"", argv[i]);
+		if (streq(argv[i], "--host"))
+			host = argv[i + 1];
 	}
-	return p->root ? 0 : err_set(e, ERR_INVALID, "the store passwords have no line for root");
+	if (!host || !str_is_name(host, 63))
+		return err_set(e, ERR_INVALID, "ward-store-setup needs --host NAME");
+	*ret_host = host;
+	return 0;
 }
 
 static int run(int argc, char **argv, struct err *e)
@@ -51,30 +68,34 @@ static int run(int argc, char **argv, struct err *e)
 	int r = places_from_args(&places, &argc, &argv, e);
 	if (r < 0)
 		return r;
-	if (argc != 3 || !streq(argv[1], "--host") || !str_is_name(argv[2], 63))
-		return err_set(e, ERR_INVALID, "ward-store-setup needs --host NAME");
-	char path[108], lines[LINES_MAX];
+	char path[108];
+	const char *host = NULL;
+	struct secrets secrets;
 	struct store_passwords passwords = { 0 };
-	r = store_socket_path(&places, path, e);
+	r = parse(argc, argv, &host, e);
 	if (r == 0)
-		r = read_passwords(lines, &passwords, e);
+		r = store_socket_path(&places, path, e);
 	if (r == 0)
-		r = confine(CONFINE_UNIX | CONFINE_FILES_READ,
-		    e); /* unix: etcd; files: what libcurl opens at its start */
+		r = read_passwords(&secrets, &passwords, e);
+	/* unix: etcd; files: what libcurl opens at its start; write: the mode of a socket */
+	if (r == 0)
+		r = confine(CONFINE_UNIX | CONFINE_FILES_READ | CONFINE_FILES_WRITE, e);
 	struct store *root = NULL;
 	if (r == 0)
 		r = store_open(path, "root", passwords.root, STORE_TIMEOUT_MS, &root, e);
 	unsigned changes = 0;
 	bool lifted = false;
 	if (r == 0)
-		r = store_auth_apply(root, argv[2], &passwords, WAIT_MS, &changes, e);
+		r = store_auth_apply(root, host, &passwords, WAIT_MS, &changes, e);
+	if (r == 0)
+		r = close_peers(&places, e);
 	if (r == 0)
 		r = store_maintain(root, &lifted, e);
 	if (r == 0)
 		log_info("the store is ready (%u changes to users and roles)%s", changes,
 		    lifted ? "; its no-space alarm was lifted" : "");
 	store_close(root);
-	explicit_bzero(lines, sizeof(lines));
+	explicit_bzero(&secrets, sizeof(secrets));
 	return r;
 }
 

@@ -195,7 +195,7 @@ static int add_op(
 int store_txn(struct store *s, const struct store_compare *cmp, size_t ncmp,
     const struct store_op *ops, size_t nops, int64_t *ret_rev, struct err *e)
 {
-	enum { TXN_MAX = 64, TXN_BYTES_MAX = 3 * 1024 * 1024 };
+	enum { TXN_MAX = 64, TXN_BYTES_MAX = 900 * 1024 };
 	if (ncmp > TXN_MAX || nops > TXN_MAX)
 		return err_set(e, ERR_TOO_LARGE,
 		    "a transaction has at most %d compares and %d operations", TXN_MAX, TXN_MAX);

@@ -97,9 +97,9 @@ static void roles_are_the_table(void **s)
 				if (!!(may & STORE_WRITE) != write)
 					fail_msg("%s %s write %s", daemon_name(d),
 					    write ? "may not" : "may", key);
-				/* the edge reads all of observed/, the checks of other hosts with
-				 * it */
-				bool below = str_starts(key, "observed/") && (DAEMON_EDGE == d);
+				/* who reads all of observed/ reads the checks with it */
+				bool below = strstr(key, "/checks/") &&
+					     (store_key_find("observed/h1/0a")->readers & bit);
 				if (!!(may & STORE_READ) != reader && !below)
 					fail_msg("%s %s read %s", daemon_name(d),
 					    reader ? "may not" : "may", key);
