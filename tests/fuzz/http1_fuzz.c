@@ -69,7 +69,7 @@ static int64_t decode(const char *p, size_t len, size_t step, uint64_t *ret_dige
 	struct http1_chunks c = { 0 };
 	struct err e;
 	size_t at = 0, to = 0;
-	uint64_t digest = 0;
+	*ret_digest = 0;
 	for (;;) {
 		size_t used;
 		struct bytes d;
@@ -78,7 +78,6 @@ static int64_t decode(const char *p, size_t len, size_t step, uint64_t *ret_dige
 			return -1;
 		check(used <= to - at);
 		at += used;
-		*ret_digest = digest;
 		if (r == HTTP1_CHUNK_END)
 			return (int64_t)at;
 		if (r == HTTP1_CHUNK_MORE) {
@@ -89,7 +88,7 @@ static int64_t decode(const char *p, size_t len, size_t step, uint64_t *ret_dige
 		}
 		check(d.len > 0);
 		for (size_t i = 0; i < d.len; i++)
-			digest = digest * 31 + ((const unsigned char *)d.base)[i];
+			*ret_digest = *ret_digest * 31 + ((const unsigned char *)d.base)[i];
 	}
 }
 
