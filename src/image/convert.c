@@ -3,7 +3,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "image/sha256.h"
+#include "image/blobs.h"
 #include "proto/oci.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,42 +20,19 @@ struct image {
 	uint64_t size; /* of the root disk */
 };
 
-static int read_document(
-    const struct convert *c, const char *digest, char **ret, size_t *ret_len, struct err *e)
-{
-	char hex[65];
-	struct sha256 *h = NULL;
-	cleanup_free char *text = NULL;
-	int r = file_read(c->blobs, digest, OCI_DOCUMENT_MAX, &text, ret_len, e);
-	if (r == -ENOENT)
-		return err_set(e, ERR_IMAGE_MISSING, "the blob sha256:%s is not here", digest);
-	if (r == 0)
-		r = sha256_new(&h, e);
-	if (r == 0)
-		r = sha256_add(h, text, *ret_len, e);
-	if (r == 0)
-		r = sha256_hex(h, hex, e);
-	sha256_free(h);
-	if (r == 0 && !streq(hex, digest))
-		r = err_set(e, ERR_IMAGE, "the blob sha256:%s has other content than its name says",
-		    digest);
-	if (r == 0)
-		*ret = steal_ptr(&text);
-	return r;
-}
-
 static int read_image(const struct convert *c, struct image *im, struct err *e)
 {
 	cleanup_free char *manifest = NULL, *config = NULL;
 	size_t len;
-	int r = read_document(c, im->digest, &manifest, &len, e);
+	int r = blob_read(c->blobs, im->digest, OCI_DOCUMENT_MAX, &manifest, &len, e);
 	if (r == 0)
 		r = oci_manifest_parse(&im->manifest, manifest, len, e);
 	if (r == 0 && im->manifest.kind != OCI_MANIFEST)
 		r = err_set(
 		    e, ERR_IMAGE, "sha256:%s is an index: ask for the manifest in it", im->digest);
 	if (r == 0)
-		r = read_document(c, im->manifest.config.digest, &config, &len, e);
+		r = blob_read(
+		    c->blobs, im->manifest.config.digest, OCI_DOCUMENT_MAX, &config, &len, e);
 	if (r == 0)
 		r = oci_config_parse(&im->config, config, len, im->manifest.layers, e);
 	if (r == 0)

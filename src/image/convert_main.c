@@ -8,8 +8,8 @@
 #include <fcntl.h>
 #include <signal.h>
 
-static struct convert self = { .tar2sqfs = "/usr/bin/tar2sqfs" };
-static char images_path[128];
+static struct convert self = { .blobs = -1, .tar2sqfs = "/usr/bin/tar2sqfs" };
+static char images_path[128], blobs_path[128];
 
 static void answer(int conn, enum daemon peer, const struct image_ask *ask, int fd)
 {
@@ -19,22 +19,22 @@ static void answer(int conn, enum daemon peer, const struct image_ask *ask, int 
 		    ? ask_digest(ask, digest, &e)
 		    : err_set(&e, ERR_PROTOCOL, "the converter does not answer question %u",
 			  ask->head.type);
-	if (r == 0)
+	if (r == 0) /* here and not at the start: image-fetch may make the folder after us */
+		self.blobs = r = dir_open(AT_FDCWD, blobs_path, &e);
+	if (r >= 0)
 		r = convert(&self, digest, conn, ask, root, &e);
+	if (self.blobs >= 0)
+		close(steal_fd(&self.blobs));
 	answer_done(conn, ask, r, r == 0 ? root : NULL, &e);
 }
 
 static int open_folders(const struct places *p, struct err *e)
 {
-	char path[128];
 	snprintf(images_path, sizeof(images_path), "%s/images", p->lib);
-	snprintf(path, sizeof(path), "%s/blobs/sha256", p->lib);
+	snprintf(blobs_path, sizeof(blobs_path), "%s/blobs/sha256", p->lib);
 	self.images_path = images_path;
 	self.images = dir_open(AT_FDCWD, images_path, e);
-	if (self.images < 0)
-		return self.images;
-	self.blobs = dir_open(AT_FDCWD, path, e);
-	return self.blobs < 0 ? self.blobs : convert_clean(&self, e);
+	return self.images < 0 ? self.images : convert_clean(&self, e);
 }
 
 int main(int argc, char **argv)

@@ -143,7 +143,7 @@ static bool in_dev(const char *path)
 {
 	while (*path == '/' || str_starts(path, "./"))
 		path += *path == '/' ? 1 : 2;
-	return str_starts(path, "dev/");
+	return str_starts(path, "dev/") && !strstr(path, "..");
 }
 
 /* 1: leave it out. */
