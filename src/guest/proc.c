@@ -167,14 +167,15 @@ int proc_start(struct proc *p, const struct proc_start *s, struct err *e)
 
 void proc_kill_all(void)
 {
+	/* Every process descends from pid 1, so when it has no child left, none is left. */
 	uint64_t end = clock_mono_ms() + 2000;
 	do {
-		if (kill(-1, SIGKILL) < 0 && errno == ESRCH)
-			break;
-		while (waitpid(-1, NULL, WNOHANG) > 0)
+		(void)kill(-1, SIGKILL);
+		pid_t pid;
+		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
 			;
+		if (pid < 0 && errno == ECHILD)
+			return;
 		nanosleep(&(struct timespec){ .tv_nsec = 2 * 1000000 }, NULL);
 	} while (clock_mono_ms() < end);
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
 }

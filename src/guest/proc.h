@@ -28,5 +28,5 @@ void proc_init(void); /* watches for SIGCHLD */
  * folder) is an error here. */
 int proc_start(struct proc *p, const struct proc_start *s, struct err *e) must_check;
 
-/* Kills every process but pid 1 and waits until they are gone. */
+/* Kills every process but pid 1 and waits until they are gone, at most 2 s. */
 void proc_kill_all(void);

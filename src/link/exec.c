@@ -1,0 +1,341 @@
+/* POST /v1/exec: one command, its output collected. POST /v1/exec-stream: frames both ways
+ * (proto/exec_frames.h) over an upgraded connection. */
+#include "base/str.h"
+#include "link/link.h"
+#include "link/utf8.h"
+#include "proto/exec_frames.h"
+#include <sys/socket.h>
+
+enum {
+	OUTPUT_MAX = 1024 * 1024,
+	STDIN_MAX = 768 * 1024,
+	TIMEOUT_MS = 60000,
+	TIMEOUT_MAX_MS = 3600 * 1000
+};
+
+static unsigned exit_number(const uint8_t *p)
+{
+	return (unsigned)p[0] << 24 | (unsigned)p[1] << 16 | (unsigned)p[2] << 8 | p[3];
+}
+
+static int add_frame(struct buf *b, enum exec_type type, const void *p, size_t n)
+{
+	uint8_t head[EXEC_HEAD];
+	exec_head_encode(head, type, n);
+	int r = buf_add(b, head, sizeof head);
+	return r < 0 || !n ? r : buf_add(b, p, n);
+}
+
+/* ---- one command ---- */
+struct exec {
+	struct http_request *request; /* NULL: its client left, or it was answered */
+	struct h2_request *call;
+	struct exec_walk walk;
+	struct buf out, err, last; /* last: the payload of EXIT or ERROR */
+	bool whole, broken, too_large;
+};
+
+static void exec_free(struct exec *x)
+{
+	buf_done(&x->out);
+	buf_done(&x->err);
+	buf_done(&x->last);
+	free(x);
+}
+
+static void exec_gone(void *user)
+{
+	struct exec *x = user;
+	if (x->call)
+		h2_cancel(x->call);
+	exec_free(x);
+}
+
+static void exec_part(struct exec *x, struct bytes part)
+{
+	switch (x->walk.type) {
+	case EXEC_STDOUT: x->too_large |= buf_add(&x->out, part.base, part.len) < 0; break;
+	case EXEC_STDERR: x->too_large |= buf_add(&x->err, part.base, part.len) < 0; break;
+	default:
+		if (buf_add(&x->last, part.base, part.len) < 0)
+			x->broken = true;
+		x->whole = !x->walk.left;
+	}
+}
+
+static void exec_data(void *arg, const uint8_t *p, size_t n)
+{
+	struct exec *x = arg;
+	h2_consume(x->call, n);
+	while (n && !x->broken && !x->whole) {
+		size_t used;
+		struct bytes part;
+		x->broken = exec_walk_feed(&x->walk, p, n, &used, &part) < 0;
+		if (!x->broken && part.base)
+			exec_part(x, part);
+		p += used;
+		n -= used;
+	}
+}
+
+static json_t *text_json(const struct buf *b)
+{
+	cleanup_free char *clean = malloc(3 * b->len + 1);
+	return clean ? json_stringn(clean, utf8_clean(clean, b->data, b->len)) : NULL;
+}
+
+static void exec_done(void *arg, int status, struct bytes body, const struct err *failed)
+{
+	struct exec *x = arg;
+	struct http_request *r = x->request;
+	struct err e = { 0 };
+	x->call = NULL;
+	x->request = NULL;
+	const uint8_t *last = (uint8_t *)x->last.data;
+	if (failed) {
+		http_answer_err(r, failed);
+	} else if (x->too_large) {
+		err_set(&e, ERR_TOO_LARGE, "the command wrote more than %d bytes", OUTPUT_MAX);
+		err_next(&e, "use exec-stream (`ward machine exec` with a terminal), or let it "
+			     "write to a file");
+		http_answer_err(r, &e);
+	} else if (status == 200 && x->whole && x->walk.type == EXEC_EXIT) {
+		cleanup_json json_t *j = json_pack("{s:I, s:I, s:o, s:o}", "exit_code",
+		    (json_int_t)exit_number(last), "exit_signal", (json_int_t)exit_number(last + 4),
+		    "stdout", text_json(&x->out), "stderr", text_json(&x->err));
+		http_answer_json(r, 200, j);
+	} else if (status == 200 && x->whole && x->walk.type == EXEC_ERROR) {
+		cleanup_free char *clean = malloc(3 * x->last.len + 1);
+		size_t len = clean ? utf8_clean(clean, x->last.data, x->last.len) : 0;
+		err_set(&e, ERR_INVALID, "the command could not be run: %.*s", (int)MIN(len, 300),
+		    clean ? clean : "");
+		http_answer_err(r, &e);
+	} else {
+		err_set(&e, status == 503 ? ERR_UNAVAILABLE : ERR_PROTOCOL,
+		    "the guest did not run the command (status %d)", status);
+		http_answer_err(r, &e);
+	}
+}
+
+/* Checked here, so that a mistake is the caller's error and not the guest's; the frames that go to
+ * the guest. */
+static int exec_frames(
+    struct http_request *r, struct buf *frames, unsigned *ret_timeout, struct err *e)
+{
+	cleanup_json json_t *j = NULL;
+	json_t *cmd = NULL;
+	const char *in = NULL;
+	int64_t ms = TIMEOUT_MS;
+	struct bytes b = http_body(r);
+	int k = json_parse(b.base ? b.base : "", b.len, &j, e);
+	if (k < 0 || (k = json_opt_array(j, "", "cmd", &cmd, e)) < 0 ||
+	    (k = json_opt_str(j, "", "stdin", &in, e)) < 0 ||
+	    (k = json_opt_int(j, "", "timeout_ms", 1, TIMEOUT_MAX_MS, &ms, e)) < 0)
+		return k;
+	if (!json_array_size(cmd))
+		return err_set(e, ERR_INVALID, "cmd: an array of at least one string is needed");
+	(void)json_object_del(j, "stdin");
+	(void)json_object_del(j, "timeout_ms");
+	cleanup_free char *open = json_format(j);
+	size_t n = in ? strlen(in) : 0;
+	cleanup_free char *raw = malloc(n / 4 * 3 + 4);
+	if (!open || !raw)
+		return err_set(e, ERR_NO_MEMORY, "no memory for the command");
+	ssize_t len = n ? base64_decode(raw, n / 4 * 3 + 4, in, n) : 0;
+	if (len < 0)
+		return err_set(e, ERR_INVALID, "stdin is not base64");
+	if (strlen(open) > EXEC_OPEN_MAX || len > STDIN_MAX)
+		return err_set(e, ERR_TOO_LARGE, "the command may have %d bytes, its stdin %d",
+		    EXEC_OPEN_MAX, STDIN_MAX);
+	k = add_frame(frames, EXEC_OPEN, open, strlen(open));
+	for (size_t at = 0; k == 0 && at < (size_t)len; at += EXEC_PAYLOAD_MAX)
+		k = add_frame(
+		    frames, EXEC_STDIN, raw + at, MIN((size_t)len - at, EXEC_PAYLOAD_MAX));
+	if (k == 0)
+		k = add_frame(frames, EXEC_STDIN_EOF, NULL, 0);
+	*ret_timeout = (unsigned)ms;
+	return k < 0 ? err_set(e, ERR_NO_MEMORY, "no memory for the command") : 0;
+}
+
+void http_exec(struct link *l, struct http_request *r)
+{
+	static const struct h2_request_ops ops = { .data = exec_data, .done = exec_done };
+	cleanup_buf struct buf frames;
+	struct err e = { 0 };
+	unsigned timeout = 0;
+	buf_init(&frames, 1024 * 1024);
+	struct exec *x = calloc(1, sizeof *x);
+	int k = x ? exec_frames(r, &frames, &timeout, &e)
+		  : err_set(&e, ERR_NO_MEMORY, "no memory for a call");
+	if (k == 0 && !l->greeted)
+		k = err_set(&e, ERR_UNAVAILABLE, "the machine's guest is not there");
+	if (x) {
+		buf_init(&x->out, OUTPUT_MAX);
+		buf_init(&x->err, OUTPUT_MAX);
+		buf_init(&x->last, 2048);
+	}
+	if (k == 0)
+		k = h2_start(l->h2, "POST", "/exec", buf_bytes(&frames), false, timeout, &ops, x,
+		    &x->call, &e);
+	if (k < 0) {
+		free(x);
+		http_answer_err(r, &e);
+		return;
+	}
+	x->request = r;
+	http_set_user(r, x, exec_gone);
+}
+
+/* ---- a stream ---- */
+struct stream {
+	struct link *link;
+	struct h2_request *call; /* NULL: ended */
+	int fd;
+	sd_event_source *io;
+	struct exec_walk up, down; /* both sides' frames are checked on their way */
+	struct buf to_client;      /* at most what the guest's window allows */
+	bool client_eof, ended;
+};
+
+static void stream_free(struct stream *s)
+{
+	if (s->call)
+		h2_cancel(s->call);
+	sd_event_source_disable_unref(s->io);
+	close(s->fd);
+	buf_done(&s->to_client);
+	free(s);
+}
+
+static bool frames_ok(struct exec_walk *w, const uint8_t *p, size_t n)
+{
+	while (n) {
+		size_t used;
+		struct bytes part;
+		if (exec_walk_feed(w, p, n, &used, &part) < 0)
+			return false;
+		p += used;
+		n -= used;
+	}
+	return true;
+}
+
+static void stream_watch(struct stream *s)
+{
+	bool want = s->call && !s->client_eof && h2_room(s->call) >= 16384;
+	(void)sd_event_source_set_io_events(
+	    s->io, (want ? EPOLLIN : 0) | (s->to_client.len || s->ended ? EPOLLOUT : 0));
+}
+
+static void stream_data(void *arg, const uint8_t *p, size_t n)
+{
+	struct stream *s = arg;
+	if (!frames_ok(&s->down, p, n) || buf_add(&s->to_client, p, n) < 0)
+		s->ended = true; /* the next turn closes it */
+	stream_watch(s);
+}
+
+static void stream_room(void *arg)
+{
+	stream_watch(arg);
+}
+
+static void stream_done(void *arg, int status, struct bytes body, const struct err *e)
+{
+	struct stream *s = arg;
+	s->call = NULL;
+	s->ended = true;
+	if (e || status != 200) {
+		const char *text = e ? e->text : "the guest refused to run the command";
+		if (s->down.have == 0) /* not into the middle of a frame */
+			(void)!add_frame(&s->to_client, EXEC_ERROR, text, strlen(text));
+	}
+	stream_watch(s);
+}
+
+static bool stream_flush(struct stream *s)
+{
+	while (s->to_client.len) {
+		ssize_t n =
+		    send(s->fd, s->to_client.data, s->to_client.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n <= 0)
+			return n < 0 && (errno == EAGAIN || errno == EINTR);
+		buf_consume(&s->to_client, (size_t)n);
+		if (s->call)
+			h2_consume(s->call, (size_t)n);
+	}
+	return !s->ended;
+}
+
+static bool stream_up(struct stream *s, const uint8_t *p, size_t n)
+{
+	if (!frames_ok(&s->up, p, n))
+		return false;
+	h2_write(s->call, p, n);
+	return true;
+}
+
+static int stream_io(sd_event_source *src, int fd, uint32_t events, void *arg)
+{
+	struct stream *s = arg;
+	uint8_t buf[16384];
+	bool alive = stream_flush(s);
+	if (alive && s->call && !s->client_eof && h2_room(s->call) >= sizeof buf &&
+	    events & (EPOLLIN | EPOLLHUP)) {
+		ssize_t n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
+		if (n > 0)
+			alive = stream_up(s, buf, (size_t)n);
+		else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			alive = false; /* a client that left has no use for the rest; half-closing
+					  is no part of this protocol */
+	} else if (events & (EPOLLERR | EPOLLHUP)) {
+		alive = false;
+	}
+	if (alive)
+		stream_watch(s);
+	else
+		stream_free(s);
+	return 0;
+}
+
+static int stream_start(struct link *l, struct stream *s, struct buf *early, struct err *e)
+{
+	static const struct h2_request_ops ops = {
+		.data = stream_data, .room = stream_room, .done = stream_done
+	};
+	s->link = l;
+	s->up.to_guest = true;
+	buf_init(&s->to_client, 2 * GUEST_WINDOW);
+	int r = sd_event_add_io(l->loop, &s->io, s->fd, EPOLLIN, stream_io, s);
+	if (r < 0)
+		return err_sys(e, -r, "cannot watch the connection");
+	r = h2_start(l->h2, "POST", "/exec", (struct bytes){ 0 }, true, 0, &ops, s, &s->call, e);
+	if (r == 0 && early->len && !stream_up(s, (uint8_t *)early->data, early->len))
+		r = err_set(e, ERR_PROTOCOL, "broken frames");
+	return r;
+}
+
+void http_exec_stream(struct link *l, struct http_request *r)
+{
+	struct err e = { 0 };
+	struct buf early;
+	struct stream *s = calloc(1, sizeof *s);
+	buf_init(&early, 65536);
+	int k = s ? 0 : err_set(&e, ERR_NO_MEMORY, "no memory for a stream");
+	if (k == 0 && !l->greeted)
+		k = err_set(&e, ERR_UNAVAILABLE, "the machine's guest is not there");
+	if (k < 0) {
+		free(s);
+		http_answer_err(r, &e);
+		return;
+	}
+	k = http_upgrade(r, "ward-exec", &s->fd, &early, &e);
+	if (k < 0) {
+		free(s);
+		http_answer_err(r, &e);
+		return;
+	}
+	if (stream_start(l, s, &early, &e) < 0)
+		stream_free(s);
+	buf_done(&early);
+}
