@@ -10,6 +10,7 @@ int jail_new_namespaces(const struct jail_spec *s, struct err *e) must_check;
 int jail_new_root(const struct jail_spec *s, struct err *e) must_check;
 /* Resource limits, then uid, gid, groups, capabilities, no_new_privs: nothing of root is left. */
 int jail_drop_rights(const struct jail_spec *s, struct err *e) must_check;
+int jail_set_filter(struct err *e) must_check;
 /* fd 0 to 2: null, null, the caller's log; fd 3: the spec; fd 4: the tap; *report moved to a
  * close-on-exec fd above; all else closed. */
 int jail_place_fds(const struct jail_spec *s, int *report, struct err *e) must_check;

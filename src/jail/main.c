@@ -22,6 +22,8 @@ static int build(struct jail_spec *s, int *report, struct err *e)
 		return err_prefix(e, r, "file descriptors");
 	if ((r = jail_drop_rights(s, e)) < 0)
 		return err_prefix(e, r, "rights");
+	if ((r = jail_set_filter(e)) < 0)
+		return err_prefix(e, r, "system calls");
 	return 0;
 }
 

@@ -203,6 +203,15 @@ int cages_start(
 	return 0;
 }
 
+static void bury(struct cage_run *run)
+{
+	int status = 0;
+	pid_t got = 0;
+	while (run->child && (got = waitpid(run->process.pid, &status, 0)) < 0 && errno == EINTR)
+		;
+	ended(run, status, run->child && got > 0);
+}
+
 int cages_stop(struct cages *c, const char *machine, struct err *e)
 {
 	char name[48];
@@ -213,11 +222,15 @@ int cages_stop(struct cages *c, const char *machine, struct err *e)
 	int r = cgroup_exists(&c->settings->cgroups, name)
 		    ? cgroup_kill(&c->settings->cgroups, name, KILL_MS, e)
 		    : 0;
-	/* those of ours are zombies now and told by the SIGCHLD loop, which also frees the place */
-	if (r == 0 && (!cage || !alive(cage)))
-		r = cgroup_remove(&c->settings->cgroups, name, e);
-	if (r == 0 && cage && !alive(cage))
+	/* All are dead. Those of ours are waited for here, so that the place and the uid are free
+	 * when the agent has its answer. The last one's end releases the cage. */
+	for (int i = 0; r == 0 && cage && i < WARDD_ROLE_MAX; i++)
+		if (streq(cage->machine, machine) && cage->run[i].process.pid)
+			bury(&cage->run[i]);
+	if (r == 0 && cage && streq(cage->machine, machine))
 		release(cage);
+	if (r == 0)
+		r = cgroup_remove(&c->settings->cgroups, name, e);
 	return r < 0 ? r : cage_files_take_back(c->settings, machine, e);
 }
 

@@ -191,7 +191,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	sd_notify(0, "READY=1");
-	log_info("instance %s: watching", wardd.settings.places.instance);
+	log_info("instance %s: watching (pid %d)", wardd.settings.places.instance, getpid());
 	int r = sd_event_loop(wardd.loop);
 	down();
 	log_info("stopped");

@@ -3,7 +3,6 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "vmm/engine.h"
-#include "vmm/qemu_filter.h"
 #include <fcntl.h>
 
 #define QEMU "/usr/bin/qemu-system-x86_64"
@@ -120,8 +119,6 @@ static int run(const struct vmm_spec *s, struct err *e)
 	/* sockets of an earlier run: the agent starts one monitor at a time */
 	unlink(VMM_GUEST_SOCK);
 	unlink(VMM_LOG_SOCK);
-	if (r == 0)
-		r = qemu_filter_set(e);
 	if (r == 0) {
 		execve(QEMU, a.v, env);
 		r = err_sys(e, errno, "cannot become %s", QEMU);

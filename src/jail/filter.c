@@ -1,10 +1,13 @@
-#include "vmm/qemu_filter.h"
+/* The seccomp filter under everything in a cage, inherited by QEMU. A list of what is refused, not
+ * of what is allowed: QEMU's needs change with its version. ward-link sets a narrower one on top.
+ */
 #include "base/util.h"
+#include "jail/jail.h"
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/socket.h>
 
-/* Kill: QEMU never does these, whoever took it over might. */
+/* Kill: neither QEMU nor ward-link does these, whoever took one over might. */
 static const int killed[] = { SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
 	SCMP_SYS(process_vm_writev), SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root),
 	SCMP_SYS(chroot), SCMP_SYS(open_tree), SCMP_SYS(move_mount), SCMP_SYS(fsopen),
@@ -37,7 +40,7 @@ static int add_rules(scmp_filter_ctx ctx)
 		    SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
 	if (r == 0) /* its flags cannot be seen: glibc falls back to clone */
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-	/* a socket of the guest's ports, and nothing that could reach further */
+	/* unix sockets alone: nothing that could reach further */
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
 		    SCMP_A0(SCMP_CMP_NE, AF_UNIX));
@@ -47,7 +50,7 @@ static int add_rules(scmp_filter_ctx ctx)
 	return r;
 }
 
-int qemu_filter_set(struct err *e)
+int jail_set_filter(struct err *e)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	if (!ctx)
@@ -58,5 +61,5 @@ int qemu_filter_set(struct err *e)
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
-	return r < 0 ? err_set(e, ERR_WALL, "cannot set QEMU's seccomp filter: errno %d", -r) : 0;
+	return r < 0 ? err_set(e, ERR_WALL, "cannot set the seccomp filter: errno %d", -r) : 0;
 }
