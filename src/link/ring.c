@@ -72,6 +72,8 @@ static bool check(struct ring *r)
 		memcpy(r->boot, rec.boot, sizeof r->boot);
 		at += whole(rec.len);
 	}
+	if (atomic_load(&r->head->acked) > n)
+		atomic_store(&r->head->acked, n);
 	return true;
 }
 
