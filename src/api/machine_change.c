@@ -216,21 +216,6 @@ void machines_delete(struct call *c)
 	if (!call_machine_changing(c, &m) || !call_query_bool(c, "force", &force) ||
 	    !call_query_bool(c, "kill", &kill))
 		return;
-	const char *state = machine_shown_state(&m);
-	bool runs = streq(state, "started") || streq(state, "starting") ||
-		    streq(state, "stopping") || streq(state, "restarting") ||
-		    streq(state, "updating");
-	if (runs && !force && !kill) {
-		struct err e;
-		(void)err_set(&e, ERR_PRECONDITION,
-		    "failed_precondition: unable to destroy machine, not currently stopped, "
-		    "suspended, "
-		    "or failed: it is %s",
-		    state);
-		err_next(&e, "stop it first, or add ?force=true");
-		call_fail(c, &e);
-		return;
-	}
 	ask(c, &m, "machine.destroy", json_pack("{s:b}", "force", force || kill), answer_ok);
 }
 

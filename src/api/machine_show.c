@@ -129,7 +129,7 @@ json_t *machine_show(struct call *c, const struct machine_ref *m, enum machine_d
 	if (strcmp(changed, state_text(d, "updated_at")) < 0)
 		changed = state_text(d, "updated_at");
 	return json_pack(
-	    "{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:s, s:b, s:s, s:s, s:I}",
+	    "{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:s, s:b, s:s, s:s, s:I, s:s}",
 	    "id", state_text(d, "id"), "name", state_text(d, "name"), "state",
 	    machine_shown_state(m), "region", state_text(d, "region"), "instance_id",
 	    state_text(d, "instance_id"), "version",
