@@ -72,8 +72,9 @@ int jail_place_fds(const struct jail_spec *s, int *report, struct err *e)
 	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(spec, VMM_SPEC_FD) < 0)
 		return err_sys(e, errno, "cannot place them");
-	if (monitor && (fcntl(JAIL_TAP_FD, F_GETFD) < 0 || fcntl(JAIL_TAP_FD, F_SETFD, 0)))
+	if (monitor && fcntl(JAIL_TAP_FD, F_SETFD, 0))
 		return err_sys(e, errno, "the tap was not passed");
+
 	/* an executable's own fds are the only ones above */
 	if (syscall(SYS_close_range, monitor ? VMM_TAP_FD + 1 : VMM_SPEC_FD + 1, *report - 1, 0) ||
 	    syscall(SYS_close_range, *report + 1, ~0U, 0))

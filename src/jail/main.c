@@ -27,12 +27,26 @@ static int build(struct jail_spec *s, int *report, struct err *e)
 	return 0;
 }
 
+/* The cage stands. wardd keeps the console's fd: it outlives the mounts. */
+static int say_ready(const struct jail_spec *s, int report, struct err *e)
+{
+	static const struct err none;
+	cleanup_close int console = -1;
+	if (s->vmm.role == WARDD_ROLE_MONITOR) {
+		console = open(VMM_CONSOLE, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (console < 0)
+			return err_sys(e, errno, "cannot make the console");
+	}
+	return ipc_send(
+	    report, &none, sizeof(none), (struct bytes){ 0 }, &console, console >= 0, e);
+}
+
 int main(void)
 {
 	static struct jail_spec s;
-	struct err e = { 0 };
+	struct err e = { 0 }, failed;
 	int report = JAIL_REPORT_FD;
-	if (build(&s, &report, &e) == 0) {
+	if (build(&s, &report, &e) == 0 && say_ready(&s, report, &e) == 0) {
 		char path[sizeof(s.libexec) + 16];
 		snprintf(path, sizeof(path), "%s/%s", s.libexec, jail_program(&s));
 		char name[16];
@@ -41,5 +55,6 @@ int main(void)
 		execve(path, argv, env);
 		err_sys(&e, errno, "cannot become %s", path);
 	}
-	return io_write_all(report, &e, sizeof(e)) < 0 ? 126 : 125;
+	return ipc_send(report, &e, sizeof(e), (struct bytes){ 0 }, NULL, 0, &failed) < 0 ? 126
+											  : 125;
 }

@@ -95,8 +95,8 @@ static int put_guest(const struct view *v, const struct jail_spec *s, struct err
 		r = put(v, s->lib, path, VMM_SCRATCH_DISK, VIEW_WRITABLE, e);
 	/* the guest's console ends in a place that is full after 64 KiB */
 	char options[96];
-	snprintf(options, sizeof(options), "mode=0700,size=64k,nr_inodes=8,uid=%u,gid=%u", s->uid,
-	    s->uid);
+	snprintf(options, sizeof(options), "mode=0700,size=%d,nr_inodes=8,uid=%u,gid=%u",
+	    VMM_CONSOLE_BYTES, s->uid, s->uid);
 	return r < 0 ? r : view_tmpfs(v, VMM_CONSOLE_DIR, options, e);
 }
 

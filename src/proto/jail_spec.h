@@ -1,9 +1,17 @@
-/* What wardd tells ward-jail: one fixed struct on fd 3. The monitor's tap follows on fd 4, and fd 5
- * is where a step that fails is reported (struct err, whole; nothing comes when all went well). */
+/* What wardd tells ward-jail: one fixed struct on fd 3. The monitor's tap follows on fd 4 (a link:
+ * null). fd 5 is a SEQPACKET socket for the reports: one struct err, whole, for a step that failed;
+ * or one with code 0, and the console's fd if it is a monitor, when the cage stands. Then the end
+ * of file means that the program runs in it. */
 #pragma once
 #include "proto/vmm_spec.h"
 
-enum { JAIL_SPEC_VERSION = 1, JAIL_SPEC_FD = 3, JAIL_TAP_FD = 4, JAIL_REPORT_FD = 5 };
+enum {
+	JAIL_SPEC_VERSION = 1,
+	JAIL_SPEC_FD = 3,
+	JAIL_TAP_FD = 4,
+
+	JAIL_REPORT_FD = 5
+};
 
 struct jail_spec {
 	uint32_t version;

@@ -3,7 +3,12 @@
 #pragma once
 #include "proto/ipc_wardd.h"
 
-enum { VMM_SPEC_VERSION = 1, VMM_SPEC_FD = 3, VMM_TAP_FD = 4 /* the monitor's alone */ };
+enum {
+	VMM_SPEC_VERSION = 1,
+	VMM_SPEC_FD = 3,
+	VMM_TAP_FD = 4, /* the monitor's alone */
+	VMM_CONSOLE_BYTES = 65536,
+};
 
 /* Inside the cage. */
 #define VMM_RUN   "/run" /* <run>/machines/<id>, writable: link.sock, guest.sock, log.sock, ring */
@@ -11,7 +16,7 @@ enum { VMM_SPEC_VERSION = 1, VMM_SPEC_FD = 3, VMM_TAP_FD = 4 /* the monitor's al
 #define VMM_GUEST_SOCK                                                                             \
 	"/run/guest.sock" /* port ward.control; the monitor listens, the link connects */
 #define VMM_LOG_SOCK    "/run/log.sock" /* port ward.log; likewise */
-#define VMM_CONSOLE_DIR "/console"      /* a tmpfs of 64 KiB; the monitor's */
+#define VMM_CONSOLE_DIR "/console"      /* a tmpfs of VMM_CONSOLE_BYTES; the monitor's */
 #define VMM_CONSOLE     "/console/log" /* the guest's serial console; what no longer fits is dropped \
 					*/
 #define VMM_KERNEL       "/boot/vmlinux"

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 enum {
@@ -108,11 +109,11 @@ static int spec_fd(const struct settings *s, const struct wardd_cage_start *ask,
 	return steal_fd(&fd);
 }
 
-/* What ward-jail says: nothing (the pipe closes when it becomes the program), or what failed. */
-static int await(int report, struct err *e)
+/* One report of ward-jail. *ret_len 0: it became the program, or died. */
+static int report_next(
+    int report, uint64_t end, struct err *said, size_t *ret_len, int *fd, struct err *e)
 {
 	struct pollfd p = { .fd = report, .events = POLLIN };
-	uint64_t end = clock_mono_ms() + JAIL_MS;
 	for (;;) {
 		uint64_t now = clock_mono_ms();
 		int k = poll(&p, 1, now < end ? (int)(end - now) : 0);
@@ -121,24 +122,43 @@ static int await(int report, struct err *e)
 		if (k <= 0)
 			return err_set(
 			    e, ERR_TIMEOUT, "the cage was not ready within %d ms", JAIL_MS);
-		break;
+		size_t nfds = 1;
+		int r = ipc_recv(report, said, sizeof(*said), ret_len, fd, &nfds, e);
+		if (r == 0 && *ret_len && *ret_len != sizeof(*said))
+			r = err_set(e, ERR_PROTOCOL, "ward-jail's report has %zu bytes", *ret_len);
+		return r;
 	}
-	struct err said;
-	ssize_t n;
-	do
-		n = read(report, &said, sizeof(said));
-	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		return 0;
-	if (n != sizeof(said))
-		return err_set(e, ERR_WALL, "ward-jail's report was cut short");
-	said.text[sizeof(said.text) - 1] = said.next[sizeof(said.next) - 1] = 0;
-	*e = said;
-	return err_prefix(e, -EIO, "cage");
+}
+
+static int await(int report, int *ret_console, struct err *e)
+{
+	uint64_t end = clock_mono_ms() + JAIL_MS;
+	cleanup_close int console = -1;
+	for (bool ready = false;;) {
+		struct err said;
+		size_t len = 0;
+		int fd = -1, r = report_next(report, end, &said, &len, &fd, e);
+		if (r < 0)
+			return r;
+		if (!len && ready)
+			break;
+		if (!len)
+			return err_set(e, ERR_WALL, "ward-jail died before the cage stood");
+		if (said.code != ERR_NONE) {
+			said.text[sizeof(said.text) - 1] = said.next[sizeof(said.next) - 1] = 0;
+			*e = said;
+			return err_prefix(e, -EIO, "cage");
+		}
+		ready = true;
+		if (fd >= 0)
+			console = fd;
+	}
+	*ret_console = steal_fd(&console);
+	return 0;
 }
 
 int cage_start_process(const struct settings *s, const struct wardd_cage_start *ask, int tap,
-    pid_t *ret_pid, struct err *e)
+    int *ret_console, pid_t *ret_pid, struct err *e)
 {
 	char program[sizeof(s->libexec) + 16], log_name[32];
 	int r = cage_files_give(s, ask->machine, ask->role, WARDD_UID_BASE + ask->slot, e);
@@ -154,8 +174,8 @@ int cage_start_process(const struct settings *s, const struct wardd_cage_start *
 		return spec;
 	cleanup_close int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int p[2];
-	if (null < 0 || pipe2(p, O_CLOEXEC))
-		return err_sys(e, errno, "cannot make a pipe");
+	if (null < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p))
+		return err_sys(e, errno, "cannot make a socket");
 	cleanup_close int report = p[0], report_end = p[1];
 	const char *const argv[] = { program, NULL };
 	const struct spawn_fd fds[] = { { spec, "spec" }, { tap >= 0 ? tap : null, "tap" },
@@ -173,7 +193,7 @@ int cage_start_process(const struct settings *s, const struct wardd_cage_start *
 	if (r < 0)
 		return r;
 	close(steal_fd(&report_end));
-	r = await(report, e);
+	r = await(report, ret_console, e);
 	if (r < 0) {
 		kill(pid, SIGKILL);
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

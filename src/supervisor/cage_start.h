@@ -7,7 +7,7 @@ int cage_start_check(const struct settings *s, const struct wardd_cage_start *as
     struct err *e) must_check;
 int cage_start_limits(const struct settings *s, const struct wardd_cage_start *ask,
     const char *cgroup, struct err *e) must_check;
-/* Returns when the cage stands and its program runs in it; what ward-jail could not do is the
- * error. */
+/* Returns when the cage stands and its program runs in it, with what its guest's console says (a
+ * link: -1); what ward-jail could not do is the error. */
 int cage_start_process(const struct settings *s, const struct wardd_cage_start *ask, int tap,
-    pid_t *ret_pid, struct err *e) must_check;
+    int *ret_console, pid_t *ret_pid, struct err *e) must_check;

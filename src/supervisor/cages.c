@@ -4,6 +4,8 @@
 #include "base/str.h"
 #include "supervisor/cage_files.h"
 #include "supervisor/cage_start.h"
+#include "supervisor/console.h"
+
 #include "supervisor/record.h"
 #include <dirent.h>
 #include <signal.h>
@@ -19,6 +21,7 @@ struct cage_run {
 	bool child;             /* ours; else adopted: its exit code cannot be known */
 	sd_event_source *source;
 	uint64_t oom_before;
+	int console; /* what the guest's serial console said; -1: none, or not of this wardd */
 };
 
 struct cage {
@@ -103,6 +106,7 @@ static void ended(struct cage_run *run, int status, bool known)
 	sd_event_source_disable_unref(run->source);
 	run->source = NULL;
 	run->process = (struct process){ 0 };
+	console_save(&run->console, c->settings->log_dir, cage->machine);
 	note(cage);
 	if (!alive(cage))
 		release(cage);
@@ -156,7 +160,7 @@ static void fill(struct cages *c, struct cage *cage, const struct wardd_cage_sta
 	*cage = (struct cage){ .all = c, .slot = ask->slot };
 	str_copy(cage->machine, sizeof(cage->machine), ask->machine);
 	for (uint32_t i = 0; i < WARDD_ROLE_MAX; i++)
-		cage->run[i] = (struct cage_run){ .cage = cage, .role = i };
+		cage->run[i] = (struct cage_run){ .cage = cage, .role = i, .console = -1 };
 }
 
 int cages_start(
@@ -184,9 +188,11 @@ int cages_start(
 	/* limits first: a monitor needs more than the link that is there already */
 	r = cage_start_limits(c->settings, ask, name, e);
 	run->oom_before = cgroup_oom_kills(&c->settings->cgroups, name);
+	cleanup_close int console = -1;
 	if (r == 0)
-		r = cage_start_process(c->settings, ask, tap, &pid, e);
+		r = cage_start_process(c->settings, ask, tap, &console, &pid, e);
 	if (r < 0) {
+
 		if (!alive(cage))
 			release(cage);
 		return r;
@@ -195,6 +201,8 @@ int cages_start(
 	if (process_look(pid, &run->process, &gone) < 0)
 		run->process = (struct process){ pid, 0 };
 	run->child = true;
+	run->console = steal_fd(&console);
+
 	run->generation = ask->generation;
 	note(cage);
 	log_info("machine %s: %s started (pid %d, generation %u)", cage->machine,

@@ -47,7 +47,7 @@ static void kernel_line(struct args *a, const struct vmm_spec *s)
 	arg(a,
 	    "console=ttyS0 quiet loglevel=4 panic=-1 reboot=t rdinit=/init cryptomgr.notests "
 	    "acpi=off noapictimer tsc=reliable "
-	    "no_timer_check initcall_blacklist=blacklist_init,trace_eval_init,event_trace_init "
+	    "no_timer_check initcall_blacklist=load_system_certificate_list,trace_eval_init "
 	    "random.trust_cpu=on "
 	    "ward.token=%s",
 	    token);
