@@ -55,6 +55,18 @@ static bool was_tried(const struct exchange *x, const struct upstream *u)
 	return false;
 }
 
+static void connect_error(const struct exchange *x, int error, struct err *e)
+{
+	if (!x->app)
+		err_set(e, ERR_UNAVAILABLE, "the API does not answer: %s", strerror(error));
+	else if (error == ECONNREFUSED)
+		err_set(e, ERR_NOT_LISTENING, "the app %s does not listen on 0.0.0.0:%u",
+		    x->app->name, x->pool->app_port);
+	else
+		err_set(e, ERR_APP_UNREACHABLE, "the app %s cannot be reached: %s", x->app->name,
+		    strerror(error));
+}
+
 /* A connection to some machine, or the edge's own answer. */
 static void connect_some(struct client *c, bool fresh, struct err *why)
 {
@@ -76,8 +88,7 @@ static void connect_some(struct client *c, bool fresh, struct err *why)
 			return;
 		}
 		u->avoid_until = w->now_ms + 1000;
-		err_set(why, error == ECONNREFUSED ? ERR_NOT_LISTENING : ERR_APP_UNREACHABLE,
-		    "no connection to %s: %s", x->app ? x->app->name : "the API", strerror(error));
+		connect_error(x, error, why);
 		fresh = false;
 	}
 	give_up(c, why);
@@ -124,14 +135,7 @@ void exchange_failed(struct client *c, int error)
 	struct err e;
 	c->w->count->connect_errors++;
 	x->up->u->avoid_until = c->w->now_ms + 1000;
-	if (!x->app)
-		err_set(&e, ERR_UNAVAILABLE, "the API does not answer: %s", strerror(error));
-	else if (error == ECONNREFUSED)
-		err_set(&e, ERR_NOT_LISTENING, "the app %s does not listen on 0.0.0.0:%u",
-		    x->app->name, x->pool->app_port);
-	else
-		err_set(&e, ERR_APP_UNREACHABLE, "the app %s cannot be reached: %s", x->app->name,
-		    strerror(error));
+	connect_error(x, error, &e);
 	retry(c, &e, false);
 	client_run(c);
 }

@@ -4,6 +4,7 @@
 #include "edge/supervisor.h"
 #include "base/clock.h"
 #include "base/confine.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/spawn.h"
 #include "base/str.h"
@@ -162,11 +163,26 @@ static int on_exit_of(sd_event_source *source, int fd, uint32_t events, void *ar
 	return s->watcher.pid ? 0 : sd_event_exit(s->loop, 0);
 }
 
+/* The passed fd may be a pipe, which can be read once; each watcher gets the password anew. */
+static int password_file(const struct supervisor *s, int *ret_fd, struct err *e)
+{
+	cleanup_close int fd = memfd_create("store-password", MFD_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot make memory for the store's password");
+	int r = io_write_all(fd, s->password, strlen(s->password));
+	if (r < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return err_sys(e, r < 0 ? -r : errno, "cannot pass the store's password");
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
 static int launch(struct child *k, int control, struct err *e)
 {
 	struct supervisor *s = k->s;
 	const struct edge_args *a = s->args;
 	bool worker = k != &s->watcher;
+	cleanup_close int password = -1;
+	int r = 0;
 	char index[8], workers[8];
 	snprintf(index, sizeof(index), "%u", worker ? (unsigned)(k - s->worker) : 0);
 	snprintf(workers, sizeof(workers), "%u", s->nworkers);
@@ -181,11 +197,12 @@ static int launch(struct child *k, int control, struct err *e)
 		fds[n++] = (struct spawn_fd){ s->counters_fd, "counters" };
 		for (size_t i = 0; i < s->nlisteners; i++)
 			fds[n++] = (struct spawn_fd){ s->listeners[i].fd, s->listeners[i].name };
-	} else if (s->password_fd >= 0) {
-		/* read from its beginning at each start: the descriptor shares one offset */
-		(void)lseek(s->password_fd, 0, SEEK_SET);
-		fds[n++] = (struct spawn_fd){ s->password_fd, "store-password" };
+	} else if (s->password[0]) {
+		r = password_file(s, &password, e);
+		fds[n++] = (struct spawn_fd){ password, "store-password" };
 	}
+	if (r < 0)
+		return r;
 	struct spawn spec = { .path = s->self,
 		.argv = argv,
 		.stdin_fd = -1,
@@ -260,7 +277,11 @@ static int collect_fds(struct supervisor *s, struct err *e)
 	if (!s->nlisteners)
 		return err_set(
 		    e, ERR_INVALID, "no listening socket was passed (https-0, http-0, ...)");
-	s->password_fd = daemon_passed_fd("store-password");
+	if (daemon_passed_fd("store-password") >= 0) {
+		int r = store_read_password("store-password", s->password, e);
+		if (r < 0)
+			return r;
+	}
 	s->counters_fd = memfd_create("ward-edge-counters", MFD_CLOEXEC);
 	size_t size = sizeof(struct edge_counters) * EDGE_WORKERS_MAX;
 	if (s->counters_fd < 0 || ftruncate(s->counters_fd, (off_t)size))
@@ -350,5 +371,6 @@ int edge_supervisor(const struct edge_args *a)
 	(void)start(&s.watcher);
 	r = sd_event_loop(s.loop);
 	explicit_bzero(&s.tickets, sizeof(s.tickets));
+	explicit_bzero(s.password, sizeof(s.password));
 	return r < 0 ? 1 : 0;
 }

@@ -1,6 +1,7 @@
 /* What the supervisor knows; status.c shows it. */
 #pragma once
 #include "edge/edge.h"
+#include "store/passed.h"
 #include <systemd/sd-event.h>
 
 struct supervisor;
@@ -32,7 +33,8 @@ struct supervisor {
 	char self[256], root[80];
 	struct passed listeners[EDGE_LISTENERS_MAX];
 	size_t nlisteners;
-	int password_fd, counters_fd, table_fd;
+	char password[STORE_PASSWORD_TEXT + 1]; /* of the store, for the watcher */
+	int counters_fd, table_fd;
 	struct edge_counters *counters;
 	struct edge_tickets tickets;
 	struct table_facts table;

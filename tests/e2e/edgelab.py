@@ -30,17 +30,23 @@ def tcp(host="127.0.0.1"):
 
 class Daemon:
     """One program of Ward with sockets passed as wardd does."""
-    def __init__(self, lab, name, user, args, fds):
-        self.lab, self.name, self.user, self.args, self.fds = lab, name, user, args, fds
+    def __init__(self, lab, name, user, args, fds, password=None):
+        self.lab, self.name, self.user, self.args, self.fds, self.password = lab, name, user, args, fds, password
         self.pid = 0
 
     def start(self):
-        names = list(self.fds)
+        fds = dict(self.fds)
+        if self.password:
+            r, w = os.pipe()
+            os.write(w, self.password.encode())
+            os.close(w)
+            fds["store-password"] = os.fdopen(r, "rb")
+        names = list(fds)
         user = pwd.getpwnam(self.user)
         path = str(wardtest.LIBEXEC / self.name)
         env = {"LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names), **self.lab.env}
         log = os.open(self.lab.root / f"{self.name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        sources = [os.open("/dev/null", os.O_RDONLY), log, log] + [self.fds[n].fileno() for n in names]
+        sources = [os.open("/dev/null", os.O_RDONLY), log, log] + [fds[n].fileno() for n in names]
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -50,7 +56,7 @@ class Daemon:
                     os.dup2(fd, i)
                 os.closerange(len(high), 4096)
                 signal.pthread_sigmask(signal.SIG_SETMASK, [])
-                os.setgroups([])
+                os.setgroups([pwd.getpwnam("ward-etcd").pw_gid] if self.password else [])
                 os.setgid(user.pw_gid)
                 os.setuid(user.pw_uid)
                 os.execve(path, [path, "--root", str(self.lab.root), *self.args], env)
@@ -58,6 +64,8 @@ class Daemon:
                 os._exit(127)
         for fd in sources[:2]:
             os.close(fd)
+        if self.password:
+            fds["store-password"].close()
         return self
 
     def kill(self, sig=signal.SIGKILL, wait=10):
@@ -184,14 +192,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Lab:
-    def __init__(self, workers=2, store=None, base=BASE):
-        self.root = pathlib.Path(f"/tmp/wt-edge-{secrets.token_hex(4)}")
+    def __init__(self, workers=2, etcd=None, base=BASE):
+        """etcd: a started test_store.Etcd, in whose root folder all lives then."""
+        self.etcd = etcd
+        self.root = etcd.root if etcd else pathlib.Path(f"/tmp/wt-edge-{secrets.token_hex(4)}")
         self.lib, self.run = self.root / "var/lib/ward", self.root / "run/ward"
         self.env = {k: v for k, v in os.environ.items() if k in ("ASAN_OPTIONS", "UBSAN_OPTIONS")}
         for d, user in (("vault", "ward-vault"), ("edge", "ward-edge"), ("edge-keys", "ward-edge-keys")):
             (self.lib / d).mkdir(parents=True)
             os.chown(self.lib / d, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
-        self.run.mkdir(parents=True)
+        self.run.mkdir(parents=True, exist_ok=True)
         self.https, self.http = tcp(), tcp()
         self.port, self.http_port = self.https.getsockname()[1], self.http.getsockname()[1]
         self.status_socket = socket.socket(socket.AF_UNIX)
@@ -205,8 +215,8 @@ class Lab:
         self.table_file = self.root / "table.json"
         args = ["--base-domain", base, "--region", "test", "--host", "h1", "--workers", str(workers)]
         fds = {"https-0": self.https, "http-0": self.http, "edge": self.status_socket}
-        self.edge = Daemon(self, "ward-edge", "ward-edge", args + ([] if store else ["--table", str(self.table_file)]),
-                           fds | (store or {}))
+        self.edge = Daemon(self, "ward-edge", "ward-edge", args + ([] if etcd else ["--table", str(self.table_file)]),
+                           fds, etcd.passwords["edge"] if etcd else None)
         self.backends = []
         self.apps = {}
 
@@ -215,7 +225,7 @@ class Lab:
             self.vault.start()
             self.keys.start()
             self.edge.start()
-            wardtest.wait_for("certificates", lambda: self.status()["totals"]["certificates"] >= 2 * 1 and all(
+            wardtest.wait_for("certificates", lambda: self.status()["totals"]["certificates"] >= 2 and all(
                 w["counters"]["certificates"] >= 2 for w in self.status()["workers"]), 20)
             self.ca = ssl.create_default_context(cadata=self.ca_pem())
         except BaseException:
@@ -240,7 +250,8 @@ class Lab:
                 b.stop()
         for s in (self.https, self.http, self.status_socket, *self.vault.fds.values(), *self.keys.fds.values()):
             s.close()
-        shutil.rmtree(self.root, ignore_errors=True)
+        if not self.etcd:
+            shutil.rmtree(self.root, ignore_errors=True)
 
     def dump(self):
         for log in self.root.glob("*.log"):

@@ -1,21 +1,367 @@
 """ward-edge and ward-edge-keys alone (edgelab.py draws what is built)."""
-import hashlib, json, os, pathlib, signal, socket, ssl, subprocess, threading, time
+import contextlib, hashlib, json, os, pathlib, shutil, signal, socket, ssl, subprocess, threading, time
 
 import pytest
 
 import wardtest
-from edgelab import BASE, Lab
+from edgelab import BASE, Backend, Handler, Lab
 
 
 @pytest.fixture(scope="module")
 def lab():
     with Lab() as l:
+        l.app("one", l.backend("one"))
         yield l
 
 
+def worker_pids(lab):
+    return [w["pid"] for w in lab.status()["workers"]]
+
+
+def rss(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+# ---- answers ----
+
 def test_tls_answers(lab):
-    lab.app("hello", lab.backend("one"))
-    r = lab.get("hello", "/x?y=z")
+    r = lab.get("one", "/x?y=z")
     assert (r.status, r.data) == (200, b"one")
     assert r.headers["X-Path"] == "/x?y=z"
     assert r.headers["Via"] == "1.1 ward" and r.headers["Fly-Request-Id"].endswith("-test")
+
+
+def test_versions_and_ciphers(lab):
+    for version, cipher in ((ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES128-GCM-SHA256"), (ssl.TLSVersion.TLSv1_3, "TLS_AES_128_GCM_SHA256")):
+        ctx = ssl.create_default_context(cadata=lab.ca_pem())
+        ctx.minimum_version = ctx.maximum_version = version
+        ctx.set_alpn_protocols(["h3", "http/1.1"])
+        with ctx.wrap_socket(socket.create_connection(("127.0.0.1", lab.port), 5), server_hostname=f"one.{BASE}") as s:
+            assert s.cipher()[0] == cipher and s.selected_alpn_protocol() == "http/1.1"
+    out = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{lab.port}", "-servername", f"one.{BASE}", "-tls1_1",
+                          "-cipher", "ALL:@SECLEVEL=0"], input=b"", capture_output=True, timeout=10)
+    assert b"alert protocol version" in out.stderr
+
+
+@pytest.mark.parametrize("sni", [None, "one.example.org", "a.b." + BASE, BASE])
+def test_no_handshake_without_a_name_of_ours(lab, sni):
+    ctx = ssl.create_default_context()
+    ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+    with pytest.raises(ssl.SSLError, match="(?i)unrecognized.name"):
+        ctx.wrap_socket(socket.create_connection(("127.0.0.1", lab.port), 5), server_hostname=sni)
+
+
+def test_alpn_of_another_protocol_is_refused(lab):
+    ctx = ssl.create_default_context(cadata=lab.ca_pem())
+    ctx.set_alpn_protocols(["smtp"])
+    with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
+        ctx.wrap_socket(socket.create_connection(("127.0.0.1", lab.port), 5), server_hostname=f"one.{BASE}")
+
+
+def test_sessions_resume_in_any_worker(lab):
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        ctx = ssl.create_default_context(cadata=lab.ca_pem())
+        ctx.minimum_version = ctx.maximum_version = version
+        session = None
+        for i in range(8):
+            with ctx.wrap_socket(socket.create_connection(("127.0.0.1", lab.port), 5), server_hostname=f"one.{BASE}",
+                                 session=session) as s:
+                s.sendall(f"GET / HTTP/1.1\r\nHost: one.{BASE}\r\nConnection: close\r\n\r\n".encode())
+                while s.recv(4096):
+                    pass
+                assert session is None or s.session_reused
+                session = s.session
+
+
+def test_keep_alive_both_ways(lab):
+    b = lab.backend("kept")
+    lab.app("kept", b)
+    c = lab.connection("kept")
+    for i in range(50):
+        c.request("GET", f"/{i}")
+        r = c.getresponse()
+        assert r.status == 200 and r.read() == b"kept"
+    assert b.requests == 50 and b.connections == 1
+    c.close()
+
+
+def test_pipelined_requests_are_answered_in_order(lab):
+    ask = "".join(f"GET /{i} HTTP/1.1\r\nHost: one.{BASE}\r\n{'Connection: close' + chr(13) + chr(10) if i == 9 else ''}\r\n"
+                  for i in range(10))
+    out = lab.raw("one", ask.encode())
+    assert [l for l in out.decode().splitlines() if l.startswith("X-Path")] == [f"X-Path: /{i}" for i in range(10)]
+
+
+def test_head(lab):
+    r = lab.get("one", "/", "HEAD")
+    assert r.status == 200 and r.headers["Content-Length"] == "3" and r.data == b""
+
+
+def test_request_headers(lab):
+    sent = {"X-Forwarded-For": "1.2.3.4", "Fly-Client-IP": "6.6.6.6", "X-Forwarded-Proto": "http", "Via": "1.0 old", "X-Own": "kept",
+            "Connection": "X-Gone, Fly-Client-IP", "X-Gone": "1", "Fly-Request-Id": "mine", "TE": "trailers"}
+    got = {}
+    for k, v in json.loads(lab.get("one", "/headers", headers=sent).data):
+        assert k.lower() not in got, f"{k} came twice"
+        got[k.lower()] = v
+    assert got["host"] == f"one.{BASE}:{lab.port}" and got["x-own"] == "kept"
+    assert got["x-forwarded-for"] == "1.2.3.4, 127.0.0.1" and got["fly-client-ip"] == "127.0.0.1"
+    assert got["x-forwarded-proto"] == "https" and got["x-forwarded-ssl"] == "on" and got["x-forwarded-port"] == str(lab.port)
+    assert got["fly-region"] == "test" and got["via"] == "1.0 old, 1.1 ward"
+    assert len(got["fly-request-id"]) == 31 and got["fly-request-id"] != "mine"
+    assert not {"x-gone", "connection", "te"} & set(got)
+
+
+# ---- bodies ----
+
+def test_chunked_both_ways(lab):
+    pieces = [os.urandom(n) for n in (1, 70000, 3, 16384, 100000)]
+    r = lab.get("one", "/echo", "POST", body=iter(pieces))
+    assert r.data == b"".join(pieces) and r.headers["X-Framing"] == "chunked"
+    r = lab.get("one", "/chunked?20000")
+    assert r.data == b"".join(b"piece %06d\n" % i for i in range(20000)) and r.headers["Transfer-Encoding"] == "chunked"
+
+
+def test_large_bodies_in_bounded_memory(lab):
+    size = 300 * 1024 * 1024
+    before = max(rss(p) for p in worker_pids(lab))
+    c = lab.connection("one", 60)
+    c.request("GET", f"/big?{size}")
+    r = c.getresponse()
+    digest, n = hashlib.sha256(), 0
+    while piece := r.read(1 << 20):
+        digest.update(piece)
+        n += len(piece)
+    want = hashlib.sha256()
+    for _ in range(size // 65536):
+        want.update(bytes(range(256)) * 256)
+    assert n == size and digest.digest() == want.digest()
+
+    def body():
+        for _ in range(size // 65536):
+            yield bytes(65536)
+    c.request("POST", "/count", body=body(), headers={"Content-Length": str(size)})
+    assert c.getresponse().read() == str(size).encode()
+    c.close()
+    assert max(rss(p) for p in worker_pids(lab)) - before < 16 * 1024 * 1024
+
+
+def test_slow_reader_holds_no_memory(lab):
+    """The app sends 200 MB to a client that does not read: the edge stops reading the app."""
+    before = sum(rss(p) for p in worker_pids(lab))
+    with lab.connect("one") as s:
+        s.sendall(f"GET /big?200000000 HTTP/1.1\r\nHost: one.{BASE}\r\n\r\n".encode())
+        time.sleep(1)
+        assert sum(rss(p) for p in worker_pids(lab)) - before < 16 * 1024 * 1024
+
+
+def test_answer_until_close_becomes_chunked(lab):
+    r = lab.get("one", "/close")
+    assert r.data == b"until close" and r.headers["Transfer-Encoding"] == "chunked"
+    out = lab.raw("one", f"GET /close HTTP/1.0\r\nHost: one.{BASE}\r\n\r\n".encode())
+    assert out.endswith(b"\r\n\r\nuntil close") and b"chunked" not in out
+
+
+def test_expect_continue(lab):
+    with lab.connect("one") as s:
+        s.sendall(f"POST /echo HTTP/1.1\r\nHost: one.{BASE}\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n".encode())
+        assert s.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        s.sendall(b"hello")
+        assert s.recv(4096).endswith(b"hello")
+
+
+def test_websocket(lab):
+    with lab.connect("one") as s:
+        s.sendall(f"GET /ws HTTP/1.1\r\nHost: one.{BASE}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly".encode())
+        got = b""
+        while b"early" not in got:
+            got += s.recv(4096)
+        assert got.startswith(b"HTTP/1.1 101 ") and b"Upgrade: websocket\r\n" in got
+        for n in (1, 1000, 200000):
+            data, back = os.urandom(n), b""
+            t = threading.Thread(target=s.sendall, args=(data,))
+            t.start()
+            while len(back) < n:
+                back += s.recv(65536)
+            t.join()
+            assert back == data
+    # no upgrade without being asked, and none to what could speak past the parser
+    for upgrade in ("", "Connection: Upgrade\r\nUpgrade: h2c\r\n"):
+        out = lab.raw("one", f"GET /headers HTTP/1.1\r\nHost: one.{BASE}\r\n{upgrade}Connection: close\r\n\r\n".encode())
+        assert out.startswith(b"HTTP/1.1 200") and b"upgrade" not in out.lower()
+    out = lab.raw("one", f"GET /ws HTTP/1.1\r\nHost: one.{BASE}\r\n\r\n".encode())
+    assert out.startswith(b"HTTP/1.1 502") and b"Ward-Error: app-answer-invalid" in out
+
+
+# ---- what goes wrong ----
+
+def error(r):
+    return r.status, r.headers["Ward-Error"]
+
+
+def test_unknown_host(lab):
+    r = lab.get("nobody")
+    assert error(r) == (404, "unknown-host") and b"nobody" in r.data and b"Next:" in r.data
+
+
+def test_host_must_be_the_name_of_the_connection(lab):
+    out = lab.raw("one", f"GET / HTTP/1.1\r\nHost: other.{BASE}\r\n\r\n".encode())
+    assert out.startswith(b"HTTP/1.1 421 ") and b"Ward-Error: misdirected" in out
+
+
+def test_app_does_not_listen(lab):
+    b = lab.backend()
+    b.stop()
+    lab.app("deaf", b, port=8080)
+    r = lab.get("deaf")
+    assert error(r) == (502, "app-not-listening") and b"0.0.0.0:8080" in r.data
+
+
+def test_no_machine(lab):
+    lab.app("sick", unhealthy=2, resting=1)
+    r = lab.get("sick")
+    assert error(r) == (503, "no-healthy-machine") and b"2 not passing" in r.data and r.headers["Retry-After"] == "1"
+
+
+def test_invalid_answers(lab):
+    assert error(lab.get("one", "/both")) == (502, "app-answer-invalid")
+    out = lab.raw("one", f"GET /broken HTTP/1.1\r\nHost: one.{BASE}\r\n\r\n".encode())
+    assert out.endswith(b"short") and b"Content-Length: 100" in out  # cut, so that the client can tell
+
+
+def test_retry_on_another_machine(lab):
+    good, dead = lab.backend("good"), [lab.backend(), lab.backend()]
+    for b in dead:
+        b.stop()
+    lab.app("half", dead[0], good, dead[1])
+    before = lab.status()["totals"]["retries"]
+    for i in range(12):
+        r = lab.get("half", "/echo", "POST", b"x" * 1000)
+        assert r.status == 200 and len(r.data) == 1000
+    assert lab.status()["totals"]["retries"] > before
+
+
+def test_app_that_closes_kept_connections(lab):
+    """It closes after each answer without saying so: requests that may be repeated never fail."""
+    class Rude(Handler):
+        def handle_any(self):
+            super().handle_any()
+            self.close_connection = True
+        do_GET = do_POST = handle_any
+    b = lab.backend("rude", Rude)
+    lab.app("rude", b)
+    c = lab.connection("rude")
+    for i in range(200):
+        c.request("GET", "/")
+        r = c.getresponse()
+        assert (r.status, r.read()) == (200, b"rude"), i
+    for i in range(50):
+        c.request("POST", "/echo", b"abc")
+        r = c.getresponse()
+        assert (r.status, r.read()) == (200, b"abc"), i
+        time.sleep(0.002)
+    c.close()
+
+
+def test_hard_limit(lab):
+    lab.app("busy", lab.backend(), machine={"hard": 2})
+    got = []
+    ts = [threading.Thread(target=lambda: got.append(lab.get("busy", "/slow?0.5"))) for _ in range(8)]
+    [t.start() for t in ts]
+    [t.join() for t in ts]
+    assert {r.status for r in got} == {200, 503}
+    assert {error(r) for r in got if r.status == 503} == {(503, "app-busy")}
+
+
+# ---- smuggling: one message, one reading ----
+
+H = f"Host: one.{BASE}\r\n"
+SMUGGLE = {
+    "cl.te": f"POST /echo HTTP/1.1\r\n{H}Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG",
+    "te.cl": f"POST /echo HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5c\r\nGPOST / HTTP/1.1\r\n",
+    "cl.cl": f"POST /echo HTTP/1.1\r\n{H}Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+    "cl list": f"POST /echo HTTP/1.1\r\n{H}Content-Length: 5,5\r\n\r\nabcde",
+    "te obfuscated": f"POST /echo HTTP/1.1\r\n{H}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "te blank": f"POST /echo HTTP/1.1\r\n{H}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "te folded": f"POST /echo HTTP/1.1\r\n{H}Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    "te list": f"POST /echo HTTP/1.1\r\n{H}Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+    "te 1.0": f"POST /echo HTTP/1.0\r\n{H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "bare lf": f"GET / HTTP/1.1\n{H}\n",
+    "bare cr": f"GET / HTTP/1.1\r\n{H}X: a\rContent-Length: 5\r\n\r\n",
+    "nul": f"GET / HTTP/1.1\r\n{H}X: a\0b\r\n\r\n",
+    "two hosts": f"GET / HTTP/1.1\r\n{H}Host: other\r\n\r\n",
+    "absolute": f"GET http://other.{BASE}/ HTTP/1.1\r\n{H}\r\n",
+    "plus length": f"POST /echo HTTP/1.1\r\n{H}Content-Length: +5\r\n\r\nabcde",
+    "0.9": "GET /\r\n\r\n",
+    "h2 preface": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", SMUGGLE)
+def test_smuggling(lab, name):
+    seen = lab.backends[0].requests
+    out = lab.raw("one", SMUGGLE[name].encode() + f"GET /smuggled HTTP/1.1\r\n{H}\r\n".encode())
+    status = int(out.split()[1])
+    assert status in (400, 501, 505) and out.count(b"HTTP/1.1 ") == 1, out
+    assert lab.backends[0].requests == seen
+
+
+@pytest.mark.parametrize("body", ["5\nhello\r\n0\r\n\r\n", "0x5\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n", "-1\r\n", "5;\r\nhello\r\n0\r\n\r\n",
+                                  "5\r\nhello\r\n0\r\nX : y\r\n\r\n", "fffffffffffffffff\r\n"])
+def test_chunked_smuggling(lab, body):
+    out = lab.raw("one", f"POST /echo HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n{body}GET /smuggled HTTP/1.1\r\n{H}\r\n".encode())
+    assert out.startswith(b"HTTP/1.1 400 ") and out.count(b"HTTP/1.1 ") == 1, out
+
+
+def test_too_large_a_head(lab):
+    out = lab.raw("one", f"GET / HTTP/1.1\r\n{H}X: {'a' * 40000}\r\n\r\n".encode())
+    assert out.startswith(b"HTTP/1.1 431 ") and b"Ward-Error: head-too-large" in out
+
+
+# ---- the plain listener ----
+
+def test_force_https(lab):
+    lab.app("forced", lab.backend(), force_https=True)
+    out = lab.raw("forced", f"GET /a?b=c HTTP/1.1\r\nHost: forced.{BASE}\r\nConnection: close\r\n\r\n".encode(), tls=False)
+    assert out.startswith(b"HTTP/1.1 301 ") and f"Location: https://forced.{BASE}:{lab.port}/a?b=c\r\n".encode() in out
+
+
+def test_plain(lab):
+    lab.app("plain", lab.backend("plain"), plain=True)
+    out = lab.raw("plain", f"GET /headers HTTP/1.1\r\nHost: plain.{BASE}\r\nConnection: close\r\n\r\n".encode(), tls=False)
+    assert b'["X-Forwarded-Proto", "http"]' in out
+    # the API's tokens never travel in the clear
+    out = lab.raw("x", f"GET /v1 HTTP/1.1\r\nHost: api.{BASE}\r\nConnection: close\r\n\r\n".encode(), tls=False)
+    assert out.startswith(b"HTTP/1.1 301 ")
+
+
+# ---- the API ----
+
+def test_api_through_the_edge(lab):
+    assert error(lab.get("api", "/v1/apps")) == (503, "unavailable")
+    import http.server, socketserver
+
+    class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+        daemon_threads = True
+        requests = 0
+        name = "api"
+
+    class Api(Handler):
+        def address_string(self):
+            return "unix"
+    path = str(lab.run / "api.sock")
+    server = Server(path, Api)
+    os.chmod(path, 0o666)
+    t = threading.Thread(target=server.serve_forever, args=(0.05,))
+    t.start()
+    try:
+        r = lab.get("api", "/v1/apps", "POST", b"{}", headers={"Authorization": "Bearer x"})
+        assert (r.status, r.data) == (200, b"api")
+    finally:
+        server.shutdown()
+        server.server_close()
+        t.join()
+        os.unlink(path)
