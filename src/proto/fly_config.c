@@ -61,12 +61,6 @@ int fly_for_groups(struct fly_parse *p, const struct conf *section, bool must_na
 	return 0;
 }
 
-static bool is_group(const char *s)
-{
-	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
-	return n && n < 64 && !s[n];
-}
-
 static int add_group(struct fly_parse *p, const char *name, json_t *cmd, struct err *e)
 {
 	json_t *g =
@@ -92,9 +86,10 @@ static int read_processes(struct fly_parse *p, struct err *e)
 	json_object_foreach ((json_t *)c.o, name, v) {
 		json_t *cmd = NULL;
 		const char *text = NULL;
-		if (!is_group(name))
+		if (!str_is_name(name, 63))
 			return conf_fail(&c, name, e, ERR_INVALID,
-			    "is not a name for a process group: letters, digits, '-' and '_'");
+			    "is not a name for a process group: lower-case letters, digits and "
+			    "'-'");
 		r = conf_str(&c, name, &text, e);
 		if (r == 0 && *text)
 			r = conf_command(&c, name, &cmd, e);

@@ -5,7 +5,11 @@
 #pragma once
 #include "base/json.h"
 
-enum { FLY_GROUPS_MAX = 16, FLY_SECTIONS_MAX = 32, FLY_FILE_MAX = 256 * 1024 };
+enum {
+	FLY_GROUPS_MAX = 16,
+	FLY_SECTIONS_MAX = 32,
+	FLY_FILE_MAX = 72 * 1024 /* 96 KiB as base64 */
+};
 
 struct fly_config {
 	char app[64];            /* "" when the file names none */
