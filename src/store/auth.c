@@ -255,7 +255,6 @@ int store_auth_apply(struct store *root, const char *host, const struct store_pa
 
 int store_maintain(struct store *root, bool *ret_lifted, struct err *e)
 {
-	enum { KEEP = 1000 }; /* revisions that stay when space is short */
 	cleanup_json json_t *alarms = NULL, *status = NULL;
 	int r = ask(
 	    root, "/v3/maintenance/alarm", json_pack("{ss}", "action", "GET"), &alarms, NULL, e);
@@ -267,9 +266,9 @@ int store_maintain(struct store *root, bool *ret_lifted, struct err *e)
 		*ret_lifted = false;
 		return 0;
 	}
+	/* all history goes: views that need it list again */
 	int64_t rev = etcd_revision(status);
-	json_t *compact = json_pack(
-	    "{so sb}", "revision", etcd_number(rev > KEEP ? rev - KEEP : 1), "physical", 1);
+	json_t *compact = json_pack("{so sb}", "revision", etcd_number(rev), "physical", 1);
 	r = ask(root, "/v3/kv/compaction", compact, NULL, NULL, e);
 	if (r < 0 && !strstr(e->text, "compacted")) /* it was compacted further already */
 		return r;
@@ -279,11 +278,10 @@ int store_maintain(struct store *root, bool *ret_lifted, struct err *e)
 	json_array_foreach (json_object_get(alarms, "alarms"), i, a) {
 		if (r < 0)
 			break;
-		r = ask(root, "/v3/maintenance/alarm",
-		    json_pack("{ss so sO*}", "action", "DEACTIVATE", "memberID",
-			etcd_number(etcd_get_number(a, "memberID")), "alarm",
-			json_object_get(a, "alarm")),
-		    NULL, NULL, e);
+		/* the member's number is told back as it came: it may be above 2^63 */
+		json_t *lift = json_pack("{ss sO sO*}", "action", "DEACTIVATE", "memberID",
+		    json_object_get(a, "memberID"), "alarm", json_object_get(a, "alarm"));
+		r = ask(root, "/v3/maintenance/alarm", lift, NULL, NULL, e);
 	}
 	if (r < 0)
 		return r;

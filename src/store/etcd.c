@@ -185,8 +185,12 @@ int etcd_call(struct store *s, const char *path, const json_t *body, json_t **re
 			return r;
 		struct http_reply reply;
 		r = post(s, path, text, !s->anonymous, &reply, e);
-		if (r < 0)
+		if (r < 0) {
+			/* Perhaps another etcd is there: one that lost its log waits, rather than
+			 * refuse a token from a later place in it. */
+			s->token[0] = 0;
 			return r;
+		}
 		r = etcd_answer(reply.status, buf_bytes(&reply.body), ret, &code, e);
 		buf_done(&reply.body);
 		/* Both mean that the question was turned away at the door: the token died with an

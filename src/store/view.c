@@ -229,6 +229,7 @@ static void page_done(void *arg, int status, struct bytes body, const struct err
 	int r = -1;
 	if (err) {
 		e = *err;
+		v->store->token[0] = 0; /* as in etcd_call */
 	} else {
 		r = etcd_answer(status, body, &answer, &code, &e);
 		if (code == GRPC_UNAUTHENTICATED)
