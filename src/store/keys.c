@@ -16,7 +16,8 @@ const struct store_key store_keys[] = {
 	{ "apps/<app-id>/releases/<n>", D(CONTROL), D(API) | D(EDGE), 0, STORE_VALUE_MAX },
 	{ "apps/<app-id>/deploys/<id>", D(CONTROL), D(API) | D(EDGE), 0, STORE_VALUE_MAX },
 	{ "apps/<app-id>/deploy-events/<id>/<n>", D(CONTROL), D(API) | D(EDGE), 0, 16 * 1024 },
-	{ "desired/<host>/<machine>", D(CONTROL), D(API) | D(EDGE) | D(DNS), D(AGENT),
+	/* of every host: who reads a row everywhere writes it everywhere */
+	{ "desired/<host>/<machine>", D(CONTROL), D(CONTROL) | D(API) | D(EDGE) | D(DNS), D(AGENT),
 	    STORE_VALUE_MAX },
 	{ "volumes/<id>/<part>", D(CONTROL), D(API), D(AGENT), 64 * 1024 },
 	{ "ids/<kind>/<id>", D(CONTROL), D(API), 0, 4096 }, /* numbers given out, by transaction */

@@ -48,7 +48,7 @@ static unsigned rights(const struct store_key *k, enum daemon who, bool *ret_her
 		may |= STORE_READ;
 	if (k->writers & bit)
 		may |= STORE_WRITE;
-	*ret_here = !(k->readers & bit); /* written or read only for the own host */
+	*ret_here = !(k->readers & bit); /* read and written only for the own host */
 	return may;
 }
 
@@ -117,8 +117,8 @@ int store_role(
 			ok = row_range(store_keys[i].pattern, here ? host : NULL, &r) &&
 			     add_without(&s, &r, STORE_READ, who, here ? host : NULL);
 		if (ok && (may & STORE_WRITE))
-			ok = row_range(store_keys[i].pattern, host, &r) &&
-			     add_without(&s, &r, STORE_WRITE, who, host);
+			ok = row_range(store_keys[i].pattern, here ? host : NULL, &r) &&
+			     add_without(&s, &r, STORE_WRITE, who, here ? host : NULL);
 		if (!ok)
 			return err_set(e, ERR_INTERNAL,
 			    "the key table gives %s more ranges than the store's roles hold",

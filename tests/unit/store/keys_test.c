@@ -91,7 +91,7 @@ static void roles_are_the_table(void **s)
 				for (size_t r = 0; r < n; r++)
 					if (covers(&ranges[r], key))
 						may |= ranges[r].may;
-				bool write = (k->writers & bit) && !foreign;
+				bool write = (k->writers & bit) && (!foreign || (k->readers & bit));
 				bool reader = (k->readers & bit) ||
 					      ((k->readers_here | k->writers) & bit && !foreign);
 				if (!!(may & STORE_WRITE) != write)
