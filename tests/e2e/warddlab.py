@@ -167,7 +167,7 @@ class Wardd:
         self.agents = []
 
     def __enter__(self):
-        self.root.mkdir()
+        self.root.mkdir(exist_ok=True)
         self.etc.mkdir(parents=True)
         (self.etc / "ward.toml").write_text('[machines]\nengine = "emulated"\n[network]\nuplink = false\n[vault]\nkey_file = true\n' + self.toml)
         try:
@@ -207,7 +207,7 @@ class Wardd:
         if self.process and self.process.poll() is None:
             self.process.send_signal(sig)
             self.process.wait(timeout)
-        return self.process.returncode
+        return self.process.returncode if self.process else None
 
     def groups(self):
         return [p for p in pathlib.Path("/sys/fs/cgroup").glob(f"*/{self.instance}")] + \
