@@ -63,6 +63,9 @@ struct agent {
 	sd_event_source *wardd_source, *reconnect, *flush, *beat;
 	int64_t lease;
 	bool host_written;
+	char names_dir[112];
+	char *names_text; /* as last written */
+	bool names_failed;
 };
 
 /* ---- machines.c: the list, and the turn of one machine ---- */

@@ -258,6 +258,7 @@ void machine_turn(struct machine *m)
 		if (!carry_out(m, d, &plan, &res, &net, &e))
 			break;
 		note(m, &res);
+		machine_turn_soon(m); /* should this turn be over: the others' turn first */
 	}
 	m->running_loop = false;
 	report_machine(m);

@@ -164,6 +164,7 @@ static void stop(struct agent *a)
 	sd_event_unref(a->loop);
 	if (a->net >= 0)
 		close(a->net);
+	free(a->names_text);
 }
 
 static int open_below(const char *lib, const char *name, struct err *e)
@@ -188,6 +189,7 @@ static int run(int argc, char **argv, struct err *e)
 		return err_set(e, ERR_INTERNAL, "libsodium cannot start");
 	umask(0); /* each file names its own mode */
 	measure(&a);
+	snprintf(a.names_dir, sizeof(a.names_dir), "%s/names", a.places.run);
 	read_boot_id(&a);
 	if ((a.machines_fd = open_below(a.places.lib, "machines", e)) < 0)
 		return a.machines_fd;

@@ -15,7 +15,7 @@ struct deploying {
 /* ---- the ways ---- */
 
 static const enum deploy_step way_create[] = { DSTEP_WAITING, DSTEP_APPLY, DSTEP_START, DSTEP_CHECK,
-	DSTEP_UNCORDON, DSTEP_HOLD, DSTEP_DONE };
+	DSTEP_UNCORDON, DSTEP_SETTLE, DSTEP_HOLD, DSTEP_DONE };
 static const enum deploy_step way_update[] = { DSTEP_WAITING, DSTEP_CORDON, DSTEP_DRAIN,
 	DSTEP_APPLY, DSTEP_START, DSTEP_CHECK, DSTEP_UNCORDON, DSTEP_SETTLE, DSTEP_HOLD,
 	DSTEP_DONE };
@@ -151,6 +151,9 @@ static const char *step_text(const struct deploy_item *it)
 	case DSTEP_START: return "starting";
 	case DSTEP_CHECK: return "started; waiting for its checks";
 	case DSTEP_UNCORDON: return "in service";
+	case DSTEP_SETTLE: return "in service; letting routing learn of it";
+	case DSTEP_HOLD:
+		return it->action == DEPLOY_REMOVE ? "to be removed" : "runs the new version";
 	case DSTEP_REMOVE:
 		return it->action == DEPLOY_REPLACE ? "its predecessor is removed" : "removed";
 	case DSTEP_UNDO: return "to be put back";
@@ -323,6 +326,12 @@ static bool waited(struct deploying *c, int64_t ms)
 	return false;
 }
 
+static bool has_ended(enum machine_state s)
+{
+	return s == MACHINE_FAILED || s == MACHINE_STOPPED || s == MACHINE_DESTROYING ||
+	       s == MACHINE_DESTROYED;
+}
+
 /* Whether the machine's new version cannot come up; fills why. */
 static bool broken(const struct world_machine *m, char why[REASON_MAX])
 {
@@ -334,8 +343,7 @@ static bool broken(const struct world_machine *m, char why[REASON_MAX])
 		snprintf(why, REASON_MAX, "machine %s cannot run it: %.180s", m->id, o->reason);
 		return true;
 	}
-	if (of_new &&
-	    (o->state == MACHINE_FAILED || o->state == MACHINE_STOPPED || o->restarts > 0)) {
+	if (of_new && (has_ended(o->state) || o->restarts > 0)) {
 		snprintf(why, REASON_MAX, "machine %s: %.180s", m->id,
 		    o->reason[0] ? o->reason : "the app exited");
 		return true;
@@ -413,8 +421,9 @@ static void step_item(struct deploying *c, struct deploy_item *it)
 	if (vanished(c, it)) {
 		/* In the second phase there is no way back: what old machines went are gone. */
 		bool second = place_on(way, it->step) >= place_on(way, DSTEP_HOLD);
-		if (second || it->action == DEPLOY_UPDATE || it->action == DEPLOY_REMOVE)
-			move_to(c, it, DSTEP_DONE);
+		bool untouched = place_on(way, it->step) < place_on(way, DSTEP_APPLY);
+		if (second || untouched || it->action == DEPLOY_REMOVE)
+			move_to(c, it, second ? DSTEP_DONE : DSTEP_HOLD);
 		else
 			fail(c, it->machine, "machine %s was destroyed meanwhile", it->machine);
 		return;
@@ -424,8 +433,41 @@ static void step_item(struct deploying *c, struct deploy_item *it)
 	move_to(c, it, way->step[place_on(way, it->step) + 1]);
 }
 
+/* Every machine that this deploy has brought up must stay up while it goes on to the next. */
+static bool one_broke(struct deploying *c)
+{
+	for (size_t i = 0; i < c->next.nitems; i++) {
+		struct deploy_item *it = &c->next.item[i];
+		const struct way *way = way_of(&c->next, it);
+		struct world_machine *m = machine_of(c, it->machine);
+		char why[REASON_MAX];
+		if (way == &quick || it->action == DEPLOY_REMOVE || !m ||
+		    m->d.want != WANT_STARTED ||
+		    place_on(way, it->step) <= place_on(way, DSTEP_APPLY) || it->step == DSTEP_DONE)
+			continue;
+		if (broken(m, why)) {
+			fail(c, m->id, "%s", why);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool second_phase(const struct deploying *c)
+{
+	for (size_t i = 0; i < c->next.nitems; i++) {
+		const struct deploy_item *it = &c->next.item[i];
+		const struct way *way = way_of(&c->next, it);
+		if (place_on(way, it->step) > place_on(way, DSTEP_HOLD))
+			return true;
+	}
+	return false;
+}
+
 static void forward(struct deploying *c)
 {
+	if (!second_phase(c) && one_broke(c))
+		return;
 	for (size_t i = 0; i < c->next.nitems; i++) {
 		struct deploy_item *it = &c->next.item[i];
 		const struct way *way = way_of(&c->next, it);

@@ -46,7 +46,7 @@ const char *deploy_status_name(enum deploy_status s);
 enum {
 	DEPLOY_ITEMS_MAX = 128,
 	DEPLOY_DRAIN_MS = 3000,
-	DEPLOY_SETTLE_MS = 2000,
+	DEPLOY_SETTLE_MS = 4000,     /* routing learns of it; and it must stay up so long */
 	DEPLOY_SMOKE_MS = 5000,      /* without checks: it must run so long */
 	DEPLOY_UNDO_MS = 180 * 1000, /* how long we wait for the old version to serve again */
 	DEPLOY_WAIT_MS = 300 * 1000,

@@ -500,9 +500,9 @@ static void tidy(struct deciding *c, enum goal goal)
 		set_state(c, MACHINE_DESTROYING);
 	}
 	if (goal == GOAL_STOP)
-		set_state(c, n->ended && n->ended_badly && same_order(n, c->d) ? MACHINE_FAILED
-			     : n->generation                                   ? MACHINE_STOPPED
-									       : MACHINE_CREATED);
+		set_state(c, n->ended_badly && c->d->want == WANT_STARTED ? MACHINE_FAILED
+			     : n->generation                              ? MACHINE_STOPPED
+									  : MACHINE_CREATED);
 	if (f->cage || f->link_pid) {
 		uint64_t until = n->ended_ms ? n->ended_ms + MACHINE_LINGER_MS : 0;
 		if (c->now < until)
@@ -515,12 +515,16 @@ static void tidy(struct deciding *c, enum goal goal)
 		act(c, ACT_TAP_REMOVE);
 		return;
 	}
-	if (goal != GOAL_DESTROY) {
-		if (f->scratch)
-			act(c, ACT_SCRATCH_REMOVE);
+	if (f->scratch) {
+		act(c, ACT_SCRATCH_REMOVE);
 		return;
 	}
-	if (f->folder) {
+	if (goal != GOAL_DESTROY)
+		return;
+	/* A machine that vanished by itself: its record stays until control knows, else it would be
+	 * started anew. */
+	bool known = !c->d || c->d->want == WANT_DESTROYED;
+	if (f->folder && known) {
 		act(c, ACT_FOLDER_REMOVE);
 		return;
 	}

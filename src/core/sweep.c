@@ -3,6 +3,16 @@
 #include "base/str.h"
 #include "core/request.h"
 
+static void want_destroyed(const struct world_machine *m, const struct fresh *fresh, struct txn *t)
+{
+	struct desired d;
+	desired_copy(&m->d, &d);
+	d.want = WANT_DESTROYED;
+	fresh_time(d.updated_at, fresh);
+	txn_put(t, m->rev, desired_format(&d), "desired/%s/%s", m->host, m->id);
+	desired_done(&d);
+}
+
 /* A machine that its host has destroyed: its record stays a while, so that whoever waits for the
  * end can see it. */
 static void sweep_machines(const struct world *w, const struct fresh *fresh, struct txn *t)
@@ -11,6 +21,10 @@ static void sweep_machines(const struct world *w, const struct fresh *fresh, str
 		const struct world_machine *m = w->machines[i];
 		if (!m->has_desired || !m->has_observed || m->o.state != MACHINE_DESTROYED)
 			continue;
+		if (m->d.want != WANT_DESTROYED) { /* auto_destroy: it went by itself */
+			want_destroyed(m, fresh, t);
+			continue;
+		}
 		struct world_app *a = world_app(w, m->d.app);
 		bool deleting = !a || a->a.status == APP_DELETING;
 		if (deleting || fresh->wall_ms >= m->o.updated_at_ms + SWEEP_DESTROYED_MS)
@@ -27,14 +41,8 @@ static size_t sweep_machines_of(
 		if (!m->has_desired || !streq(m->d.app, a->id))
 			continue;
 		left++;
-		if (m->d.want == WANT_DESTROYED || !txn_room(t, 1))
-			continue;
-		struct desired d;
-		desired_copy(&m->d, &d);
-		d.want = WANT_DESTROYED;
-		fresh_time(d.updated_at, fresh);
-		txn_put(t, m->rev, desired_format(&d), "desired/%s/%s", m->host, m->id);
-		desired_done(&d);
+		if (m->d.want != WANT_DESTROYED && txn_room(t, 1))
+			want_destroyed(m, fresh, t);
 	}
 	return left;
 }
