@@ -30,6 +30,7 @@ struct routes_machine {
 
 struct routes_app {
 	char id[APP_ID_LEN + 1], name[64];
+	char created_at[28]; /* RFC 3339: of two with one name the older keeps it */
 };
 
 enum routes_verdict { ROUTES_SERVES, ROUTES_UNHEALTHY, ROUTES_RESTS, ROUTES_NO_SERVICE };
@@ -60,9 +61,9 @@ struct routes {
 	size_t nbackends;
 };
 
-/* apps sorted by name then id, machines sorted by app then id: the same view always gives the same
- * plan. Names in `reserved` (NULL-terminated) are the platform's. *ret points into apps and
- * machines; routes_done frees the rest. */
+/* apps sorted by name, then created_at, then id; machines sorted by app then id: the same view
+ * always gives the same plan. Names in `reserved` (NULL-terminated) are the platform's. *ret points
+ * into apps and machines; routes_done frees the rest. */
 int routes_plan(const struct routes_app *apps, size_t napps, const struct routes_machine *machines,
     size_t nmachines, const char *const *reserved, struct routes *ret, struct err *e) must_check;
 void routes_done(struct routes *r);

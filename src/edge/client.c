@@ -78,7 +78,7 @@ void client_new(
 	w->count->accepted++;
 	timer_set(&w->timers, &c->timer, from->tls ? TIMER_HANDSHAKE : TIMER_HEAD, w->now_ms);
 	struct err e;
-	if (watch_add(w, &c->watch, false, &e) < 0 || (from->tls && tls_start(c, &e) < 0))
+	if (watch_add(w, &c->watch, &e) < 0 || (from->tls && tls_start(c, &e) < 0))
 		client_close(c);
 }
 

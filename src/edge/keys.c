@@ -64,8 +64,10 @@ static void settle(struct keys *k)
 		if (!tls_has(k->w, keys[i]))
 			return;
 	}
-	if (k->list.count)
-		tls_certificates_only(k->w, keys, k->list.count);
+	if (!k->list.count)
+		return;
+	tls_certificates_only(k->w, keys, k->list.count);
+	k->w->certificates_ready = true;
 }
 
 static void on_list(struct keys *k, size_t len)
@@ -177,7 +179,7 @@ void keys_tick(struct worker *w)
 	int flags = fcntl(k->watch.fd, F_GETFL);
 	struct ipc_head ask = { KEYS_LIST, KEYS_VERSION, 1 };
 	if (fcntl(k->watch.fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-	    watch_add(w, &k->watch, false, &e) < 0) {
+	    watch_add(w, &k->watch, &e) < 0) {
 		disconnect(k);
 		return;
 	}

@@ -7,7 +7,8 @@ enum { ACCEPTS_A_ROUND = 32 };
 
 static void set_events(struct listener *l, uint32_t events)
 {
-	/* EPOLLEXCLUSIVE cannot be modified, so pausing takes the listener out and resuming puts it
+	/* shared by all workers: only one is woken, and by level, since accepting stops at a bound;
+	 * EPOLLEXCLUSIVE cannot be modified, so pausing takes the listener out and resuming puts it
 	 * in again */
 	struct epoll_event ev = { .events = events | EPOLLEXCLUSIVE, .data.ptr = &l->watch };
 	epoll_ctl(l->w->epoll, events ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, l->watch.fd, &ev);
@@ -55,9 +56,7 @@ static int open_one(struct worker *w, const char *kind, int i, bool tls, struct 
 	*l = (struct listener){ .watch = { .fd = fd, .event = on_listener }, .w = w, .tls = tls };
 	l->port = ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
 						  : ((struct sockaddr_in *)&own)->sin_port);
-	int r = watch_add(w, &l->watch, true, e);
-	if (r < 0)
-		return r;
+	l->paused = true; /* until there is something to serve with */
 	if (tls && !w->https_port)
 		w->https_port = l->port;
 	w->nlisteners++;
@@ -81,7 +80,7 @@ int listeners_open(struct worker *w, struct err *e)
 
 void listeners_resume(struct worker *w)
 {
-	if (w->draining)
+	if (w->draining || !w->serving)
 		return;
 	for (size_t i = 0; i < w->nlisteners; i++)
 		if (w->listeners[i].paused)

@@ -2,15 +2,12 @@
 #include "edge/worker.h"
 #include <sys/epoll.h>
 
-enum { EVENTS = 256 };
+enum { EVENTS = 256, PATIENCE_MS = 5000 };
 
-int watch_add(struct worker *w, struct watch *watch, bool exclusive, struct err *e)
+int watch_add(struct worker *w, struct watch *watch, struct err *e)
 {
-	struct epoll_event ev = { .data.ptr = watch };
-	/* a listener is shared by all workers: only one is woken, and by level, since accepting
-	 * stops at a bound */
-	ev.events =
-	    exclusive ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+		.data.ptr = watch };
 	if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, watch->fd, &ev))
 		return err_sys(e, errno, "cannot watch a socket");
 	return 0;
@@ -34,6 +31,16 @@ void watch_bury(struct worker *w, struct watch *watch)
 	w->graves = watch;
 }
 
+/* A new worker lets the others, or the backlog, have the clients until it can serve them. */
+static void begin_serving(struct worker *w)
+{
+	bool able = w->table && w->certificates_ready;
+	if (!able && w->now_ms < w->started_ms + PATIENCE_MS)
+		return;
+	w->serving = true;
+	listeners_resume(w);
+}
+
 static void run_ready(struct worker *w)
 {
 	/* those that become ready meanwhile wait for the next round, so that one busy client
@@ -53,6 +60,7 @@ int worker_loop(struct worker *w, struct err *e)
 {
 	struct epoll_event ev[EVENTS];
 	uint64_t tick = 0;
+	w->started_ms = w->now_ms;
 	while (!w->draining || w->clients) {
 		int wait = w->ready ? 0 : timers_wait(&w->timers, w->now_ms);
 		int n = epoll_wait(w->epoll, ev, EVENTS, wait);
@@ -74,9 +82,13 @@ int worker_loop(struct worker *w, struct err *e)
 		run_ready(w);
 		timers_run(&w->timers, w->now_ms);
 		keys_flush(w);
+		if (!w->serving)
+			begin_serving(w);
 		if (w->now_ms >= tick) {
 			keys_tick(w);
 			tick = w->now_ms + 250;
+			if (w->nclients < w->clients_max)
+				listeners_resume(w); /* after a shortage of files or memory */
 			w->count->clients = w->nclients;
 			w->count->blocks = w->blocks.nused;
 		}

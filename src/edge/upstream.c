@@ -186,7 +186,7 @@ struct upconn *upconn_open(
 		.connected = r == 0 };
 	uc->timer.expired = on_expired;
 	struct err e;
-	if (watch_add(w, &uc->watch, false, &e) < 0)
+	if (watch_add(w, &uc->watch, &e) < 0)
 		goto failed;
 	if (!uc->connected)
 		timer_set(&w->timers, &uc->timer, TIMER_CONNECT, w->now_ms);

@@ -37,6 +37,8 @@ struct follow {
 	struct routes_app *app;
 	size_t napps;
 	struct buf table; /* what was published last */
+	int64_t told[64]; /* revisions of records that were refused */
+	size_t ntold;
 	bool synced, complained, write_failing;
 };
 
@@ -53,6 +55,16 @@ static void wake(sd_event_source *s, uint64_t in_ms)
 
 /* ---- what is known ---- */
 
+/* A poisonous record is left out, and told once: each revision is another record. */
+static void complain(struct follow *f, int64_t rev, const struct err *e, const char *key)
+{
+	for (size_t i = 0; i < countof(f->told); i++)
+		if (f->told[i] == rev)
+			return;
+	f->told[f->ntold++ % countof(f->told)] = rev;
+	log_err(e, "%s is not routed", key);
+}
+
 static int take_app(void *arg, const char *key, json_t *value, int64_t rev)
 {
 	struct follow *f = arg;
@@ -61,13 +73,14 @@ static int take_app(void *arg, const char *key, json_t *value, int64_t rev)
 	if (!str_ends(key, "/app") || f->napps == APPS_MAX)
 		return 0;
 	if (app_parse(value, &a, &e) < 0) {
-		log_err(&e, "%s is not routed", key);
+		complain(f, rev, &e, key);
 		return 0;
 	}
 	struct routes_app *to = &f->app[f->napps++];
 	memset(to, 0, sizeof(*to));
 	memcpy(to->id, a.id, sizeof(to->id));
 	str_copy(to->name, sizeof(to->name), a.name);
+	memcpy(to->created_at, a.created_at, sizeof(to->created_at));
 	return 0;
 }
 
@@ -83,7 +96,7 @@ static int take_machine(void *arg, const char *key, json_t *value, int64_t rev)
 	struct machine *m = &f->machine[f->nmachines];
 	memset(m, 0, sizeof(*m));
 	if (record_parse(value, store_view_get(f->observed, observed, NULL), &m->r, &e) < 0)
-		log_err(&e, "machine %s is not routed", id);
+		complain(f, rev, &e, key);
 	else
 		f->nmachines++;
 	return 0;
@@ -93,6 +106,8 @@ static int by_name(const void *a, const void *b)
 {
 	const struct routes_app *x = a, *y = b;
 	int r = strcmp(x->name, y->name);
+	if (!r)
+		r = strcmp(x->created_at, y->created_at);
 	return r ? r : strcmp(x->id, y->id);
 }
 
@@ -323,21 +338,6 @@ static bool says_the_same(const json_t *a, const json_t *b)
 	return true;
 }
 
-static void mark_dirty_checks(struct follow *f)
-{
-	for (size_t i = 0; i < f->nmachines; i++) {
-		struct machine *m = &f->machine[i];
-		char key[160];
-		snprintf(key, sizeof(key), "%schecks/%s", f->observed_prefix, m->r.route.id);
-		cleanup_json json_t *now = checks_record(m);
-		if (m->r.nchecks && m->r.instance_id[0] &&
-		    !says_the_same(now, store_view_get(f->observed, key, NULL)))
-			m->checks_dirty = true;
-		if (m->checks_dirty)
-			wake(f->write, 1);
-	}
-}
-
 struct stale {
 	struct follow *f;
 	char key[8][160];
@@ -355,6 +355,25 @@ static int find_stale(void *arg, const char *key, json_t *value, int64_t rev)
 	if (!store_view_get(s->f->desired, desired, NULL))
 		snprintf(s->key[s->n++], sizeof(s->key[0]), "%s", key);
 	return s->n == countof(s->key);
+}
+
+static void mark_dirty_checks(struct follow *f)
+{
+	for (size_t i = 0; i < f->nmachines; i++) {
+		struct machine *m = &f->machine[i];
+		char key[160];
+		snprintf(key, sizeof(key), "%schecks/%s", f->observed_prefix, m->r.route.id);
+		cleanup_json json_t *now = checks_record(m);
+		if (m->r.nchecks && m->r.instance_id[0] &&
+		    !says_the_same(now, store_view_get(f->observed, key, NULL)))
+			m->checks_dirty = true;
+		if (m->checks_dirty)
+			wake(f->write, 1);
+	}
+	struct stale stale = { .f = f };
+	(void)store_view_each(f->observed, find_stale, &stale);
+	if (stale.n)
+		wake(f->write, 1);
 }
 
 static int on_write(sd_event_source *source, uint64_t usec, void *arg)

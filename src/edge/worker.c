@@ -107,7 +107,7 @@ static int init(struct worker *w, struct err *e)
 	if (r < 0)
 		return r;
 	w->control = (struct watch){ .fd = daemon_passed_fd("control"), .event = on_control };
-	r = watch_add(w, &w->control, false, e);
+	r = watch_add(w, &w->control, e);
 	if (r >= 0)
 		r = tls_init(w, e);
 	if (r >= 0)

@@ -135,7 +135,8 @@ struct worker {
 	struct listener listeners[EDGE_LISTENERS_MAX];
 	size_t nlisteners;
 	uint16_t https_port;
-	bool draining;
+	bool draining, serving, certificates_ready;
+	uint64_t started_ms;
 	struct client *clients, *ready;
 	unsigned nclients, clients_max;
 	struct watch *graves; /* freed when this round of events is over */
@@ -154,7 +155,7 @@ struct worker {
 };
 
 /* loop.c */
-int watch_add(struct worker *w, struct watch *watch, bool exclusive, struct err *e) must_check;
+int watch_add(struct worker *w, struct watch *watch, struct err *e) must_check; /* edge-triggered */
 /* Closes the fd, and frees the object that the watch is the first member of after this round. */
 void watch_bury(struct worker *w, struct watch *watch);
 int worker_loop(struct worker *w, struct err *e) must_check;
