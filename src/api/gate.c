@@ -84,6 +84,9 @@ static int authenticate(struct gate *g, const char *authorization, uint64_t now_
 		if (r < 0 && (e->code == ERR_UNAUTHENTICATED || e->code == ERR_FORBIDDEN ||
 				 e->code == ERR_INVALID || e->code == ERR_NOT_FOUND))
 			return refuse(e, "set WARD_API_TOKEN to a valid token");
+		if (r < 0 && (e->code == ERR_SYSTEM || e->code == ERR_PROTOCOL))
+			return err_set(e, ERR_UNAVAILABLE,
+			    "the token cannot be checked: ward-vault does not answer");
 		if (r < 0)
 			return err_prefix(e, r, "the token cannot be checked now");
 		c = oldest(g);

@@ -140,5 +140,6 @@ json_t *machine_show(struct call *c, const struct machine_ref *m, enum machine_d
 	    "events", list_of(o, "events"), "checks", show_checks(m), "host_status",
 	    m->alive ? "ok" : "unreachable", "cordoned",
 	    json_is_true(json_object_get(d, "cordoned")), "created_at", state_text(d, "created_at"),
-	    "updated_at", changed, "restarts", json_integer_value(json_object_get(o, "restarts")));
+	    "updated_at", changed, "restarts", json_integer_value(json_object_get(o, "restarts")),
+	    "reason", state_text(o, "reason"));
 }

@@ -11,6 +11,9 @@ static int seal_text(
 	buf_init(&sealed, VAULT_BYTES_MAX);
 	int r = vault_call(
 	    run, VAULT_SEAL, purpose, app_id, (struct bytes){ text, n }, &sealed, NULL, e);
+	if (r < 0 && (e->code == ERR_SYSTEM || e->code == ERR_PROTOCOL))
+		return err_set(
+		    e, ERR_UNAVAILABLE, "it cannot be sealed: ward-vault does not answer");
 	if (r < 0)
 		return r;
 	cleanup_free char *base64 = base64_encode(sealed.data, sealed.len);
