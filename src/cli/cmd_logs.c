@@ -80,16 +80,30 @@ static int fetch(struct logs *l, struct api *api, const char *app, bool follow, 
 	const char *machine = cli_opt(l->c, "machine");
 	buf_init(&path, 1024);
 	snprintf(limit, sizeof(limit), "%d", PAGE);
-	int r = api_path(&path, "/v1/apps/%s/logs?limit=%s", app, limit);
+	int r = follow ? api_path(&path, "/v1/apps/%s/logs?follow=1", app)
+		       : api_path(&path, "/v1/apps/%s/logs?limit=%s", app, limit);
 	if (r == 0 && machine)
 		r = api_path(&path, "&machine=%s", machine);
 	if (r == 0 && *l->cursor)
 		r = api_path(&path, "&after=%s", l->cursor);
-	if (r == 0 && follow)
-		r = buf_add_str(&path, "&follow=1");
 	l->seen = 0;
 	return r < 0 ? err_set(e, ERR_NO_MEMORY, "no memory for a request")
 		     : api_lines(api, path.data, on_line, l, e);
+}
+
+/* Page by page to where the log ends now; a connection that breaks is taken up a few times. */
+static int fetch_all(struct logs *l, struct api *api, const char *app, struct err *e)
+{
+	for (unsigned failures = 0;;) {
+		int r = fetch(l, api, app, false, e);
+		if (r == 0 && (!l->seen || l->broken))
+			return 0;
+		failures = r == 0 || l->seen ? 0 : failures + 1;
+		if (r < 0 && (e->code != ERR_UNAVAILABLE || failures == RETRIES))
+			return r;
+		if (r < 0)
+			usleep(RETRY_MS * 1000);
+	}
 }
 
 static void print_tail(struct logs *l)
@@ -110,7 +124,8 @@ static void print_tail(struct logs *l)
 
 static int follow(struct logs *l, struct api *api, const char *app, struct err *e)
 {
-	unsigned pause_ms = 250;
+	unsigned pause_ms = RETRY_MS;
+	bool reached = *l->cursor;
 	l->heard_ms = clock_mono_ms();
 	for (;;) {
 		uint64_t began = clock_mono_ms();
@@ -127,9 +142,9 @@ static int follow(struct logs *l, struct api *api, const char *app, struct err *
 			return r < 0 ? r
 				     : err_set(e, ERR_UNAVAILABLE,
 					   "the API closes the log again and again");
-		if (r < 0 && e->code == ERR_UNAVAILABLE && pause_ms == 250)
+		if (r < 0 && e->code == ERR_UNAVAILABLE && pause_ms == RETRY_MS)
 			out_say("(the connection broke; taking up after the last line)");
-		pause_ms = l->seen ? 250 : MIN(pause_ms * 2, (unsigned)RETRY_MAX_MS);
+		pause_ms = l->seen ? RETRY_MS : MIN(pause_ms * 2, (unsigned)RETRY_MAX_MS);
 		usleep(pause_ms * 1000);
 	}
 }
@@ -150,12 +165,12 @@ static int run(struct cli *c, struct err *e)
 	if (last && !(l.tail = calloc((size_t)last, sizeof(*l.tail))))
 		return err_set(e, ERR_NO_MEMORY, "no memory for the last lines");
 	l.tail_max = (size_t)last;
-	do /* page by page, to where the log ends now */
-		r = fetch(&l, api, app, false, e);
-	while (r == 0 && l.seen && !l.broken);
+	bool follows = cli_opt(c, "follow");
+	if (last || !follows)
+		r = fetch_all(&l, api, app, e);
 	if (last)
 		print_tail(&l);
-	return r == 0 && !l.broken && cli_opt(c, "follow") ? follow(&l, api, app, e) : r;
+	return r == 0 && !l.broken && follows ? follow(&l, api, app, e) : r;
 }
 
 const struct command cmd_logs = {

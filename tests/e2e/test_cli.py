@@ -413,7 +413,8 @@ class Log:
     def serve(self, r):
         after = re.search(r"after=c(\d+)", r.path)
         after = int(after[1]) if after else 0
-        limit = int(re.search(r"limit=(\d+)", r.path)[1])
+        limit = re.search(r"limit=(\d+)", r.path)
+        limit = int(limit[1]) if limit else 10_000
         page = [l for l in self.lines if l["n"] > after][:limit]
         cut = next((i for i, l in enumerate(page) if l["n"] in self.breaks), None)
         if cut is not None:
@@ -431,6 +432,13 @@ def test_logs_come_whole_in_pages(ward, api):
     assert got == list(range(1, 2501))
     assert [l.split()[-1] for l in ward("logs", "--app", "shop", "-n", "3").stdout.splitlines()] == ["2498", "2499", "2500"]
     assert MACHINE in ward("logs", "--app", "shop", "-n", "1", "--machine", MACHINE).stdout
+
+
+def test_a_broken_page_is_taken_up(ward, api):
+    log = Log(api, breaks=[4, 7])
+    log.add(*range(1, 10))
+    assert [json.loads(l)["n"] for l in ward("logs", "--app", "shop", "--json").stdout.splitlines()] == list(range(1, 10))
+    assert "[unavailable]" in ward("logs", "-f", "--app", "shop", code=6, env={"WARD_API_URL": "unix:///tmp/nobody/api.sock"}).stderr
 
 
 def test_follow_loses_and_doubles_nothing(ward, api):
