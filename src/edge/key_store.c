@@ -81,6 +81,21 @@ static int64_t renewal_time(struct bytes chain, EVP_PKEY *key)
 	return at;
 }
 
+/* Made from the public key: the same after a restart, so that handshakes under way find their key.
+ */
+static uint64_t key_number(EVP_PKEY *key)
+{
+	unsigned char *der = NULL, hash[crypto_hash_sha256_BYTES];
+	uint64_t n = 0;
+	int len = i2d_PUBKEY(key, &der);
+	if (len > 0) {
+		crypto_hash_sha256(hash, der, (unsigned long long)len);
+		memcpy(&n, hash, sizeof(n));
+	}
+	OPENSSL_free(der);
+	return n;
+}
+
 /* Takes key and chain into use. */
 static int adopt(struct key_store *s, size_t i, EVP_PKEY *key, struct bytes chain, struct err *e)
 {
@@ -91,16 +106,13 @@ static int adopt(struct key_store *s, size_t i, EVP_PKEY *key, struct bytes chai
 		return err_set(e, ERR_PROTOCOL, "the certificate of %s is not for its key", c.name);
 	c.sign = EVP_PKEY_CTX_new(key, NULL);
 	c.chain = malloc(chain.len);
-	if (!c.sign || !c.chain || EVP_PKEY_sign_init(c.sign) != 1) {
+	c.key = key_number(key);
+	if (!c.key || !c.sign || !c.chain || EVP_PKEY_sign_init(c.sign) != 1) {
 		cert_done(&c);
 		return err_set(e, ERR_NO_MEMORY, "no memory for a key");
 	}
 	memcpy(c.chain, chain.base, chain.len);
 	c.chain_len = chain.len;
-	/* random, so that a number never means another key after a restart */
-	do
-		randombytes_buf(&c.key, sizeof(c.key));
-	while (!c.key);
 	cert_done(&s->before[i]);
 	s->before[i] = s->now[i];
 	s->now[i] = c;

@@ -8,7 +8,7 @@
 
 struct key_cert {
 	char name[KEYS_NAME_MAX];
-	uint64_t key; /* its number; 0: nothing here yet */
+	uint64_t key; /* its number, made from the public key; 0: nothing here yet */
 	EVP_PKEY_CTX *sign;
 	char *chain; /* PEM */
 	size_t chain_len;

@@ -365,3 +365,135 @@ def test_api_through_the_edge(lab):
         server.server_close()
         t.join()
         os.unlink(path)
+
+
+# ---- change and loss ----
+
+def load(lab, name, seconds, connections=16, path="/"):
+    """wrk over TLS; its own count of errors, and requests."""
+    script = lab.root / f"{name}.lua"
+    script.write_text(f'wrk.headers["Host"] = "{name}.{BASE}"\n'
+                      'done = function(s, l, r) io.write(string.format("RESULT %d %d %d %d %d\\n", s.requests, s.errors.connect, '
+                      's.errors.read + s.errors.write, s.errors.status, s.errors.timeout)) end\n')
+    hosts = lab.root / "hosts"
+    hosts.write_text(f"127.0.0.1 {name}.{BASE}\n")
+    # it has no way to be told an address: a mount namespace with a hosts file of its own
+    p = subprocess.Popen(["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts, "wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"https://{name}.{BASE}:{lab.port}{path}"],
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return p
+
+
+def result(p):
+    out = p.communicate(timeout=90)[0]
+    numbers = [int(n) for n in out.split("RESULT ")[1].split()]
+    return numbers[0], numbers[1:]
+
+
+@contextlib.contextmanager
+def quick_backends(lab, n):
+    """Backends that answer fast enough for load: python's cannot. Each is a process of its own."""
+    code = pathlib.Path(__file__).with_name("quick_backend.py")
+    ps, out = [], []
+    try:
+        for i in range(n):
+            p = subprocess.Popen(["/usr/bin/python3", str(code), f"q{i}"], stdout=subprocess.PIPE, text=True)
+            ps.append(p)
+            b = type("Quick", (), {})()
+            b.port, b.name, b.pid = int(p.stdout.readline()), f"q{i}", p.pid
+            out.append(b)
+        yield out
+    finally:
+        for p in ps:
+            p.kill()
+            p.wait()
+
+
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_tables_swap_under_load(lab):
+    with quick_backends(lab, 3) as bs:
+        lab.app("load", *bs)
+        p = load(lab, "load", 6)
+        swaps, end = 0, time.monotonic() + 5.5
+        while time.monotonic() < end:
+            lab.app("load", *[bs[i] for i in ((0, 1), (1, 2), (2, 0), (0, 1, 2))[swaps % 4]])
+            swaps += 1
+        requests, errors = result(p)
+    assert errors == [0, 0, 0, 0] and requests > 1000 and swaps > 20, (requests, errors, swaps)
+
+
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_killed_worker(lab):
+    """Its own connections are lost and no other; new ones are never refused; the supervisor starts another."""
+    with quick_backends(lab, 2) as bs:
+        lab.app("load", *bs)
+        before = worker_pids(lab)
+        refused = []
+        stop = threading.Event()
+
+        def knock():
+            while not stop.is_set():
+                try:
+                    lab.get("load")
+                except ConnectionRefusedError as e:
+                    refused.append(e)
+                except OSError:
+                    pass  # it was the dead worker's
+        t = threading.Thread(target=knock)
+        t.start()
+        kept = [lab.connection("load") for _ in range(12)]
+        for victim in before:
+            os.kill(victim, signal.SIGKILL)
+            wardtest.wait_for("its successor", lambda: victim not in worker_pids(lab) and all(worker_pids(lab)), 5, 0.01)
+        stop.set()
+        t.join()
+        assert not refused
+        assert not set(before) & set(worker_pids(lab))
+        assert lab.get("load").status == 200
+        for c in kept:
+            c.close()
+
+
+def test_key_process_dies(lab):
+    """Connections that stand go on; new handshakes wait for the next key process, and none fails."""
+    c = lab.connection("one")
+    lab.keys.kill(signal.SIGKILL)
+    c.request("GET", "/")
+    assert c.getresponse().read() == b"one"
+    got = []
+    t = threading.Thread(target=lambda: got.append(lab.get("one").data))
+    t.start()
+    time.sleep(0.5)
+    lab.keys.start()
+    t.join(10)
+    assert got == [b"one"]
+    c.close()
+
+
+def test_private_keys_are_nowhere_else(lab):
+    """A worker's memory holds no private key, its folder on disk only sealed ones."""
+    for f in (lab.lib / "edge-keys").glob("*.key"):
+        assert b"PRIVATE" not in f.read_bytes() and not f.read_bytes().startswith(b"\x30")
+    # the scalar of a key as DER has it (RFC 5915): version 1, then OCTET STRING of 32 bytes
+    marker = b"\x02\x01\x01\x04\x20"
+    for pid in worker_pids(lab):
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            where, rights = line.split()[:2]
+            if "rw" not in rights or "[v" in line:
+                continue
+            start, end = (int(x, 16) for x in where.split("-"))
+            with open(f"/proc/{pid}/mem", "rb") as m, contextlib.suppress(OSError):
+                m.seek(start)
+                assert marker not in m.read(end - start)
+
+
+def test_drain(lab):
+    """A stopped edge finishes what is under way, then ends; nothing is cut."""
+    got = []
+    t = threading.Thread(target=lambda: got.append(lab.get("one", "/slow?1")))
+    t.start()
+    time.sleep(0.3)
+    assert lab.edge.kill(signal.SIGTERM, 10) == 0
+    t.join()
+    assert got[0].status == 200
+    lab.edge.start()
+    wardtest.wait_for("the edge again", lambda: lab.get("one").status == 200, 10)
