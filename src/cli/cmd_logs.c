@@ -10,7 +10,9 @@ enum {
 	TAIL_MAX = 10000,
 	RETRY_MAX_MS = 4000,
 	GIVE_UP_MS = 300000,
-	CONNECTED_MS = 20000
+	CONNECTED_MS = 20000,
+	RETRIES = 3,
+	RETRY_MS = 250
 };
 
 struct logs {
@@ -135,8 +137,11 @@ static int follow(struct logs *l, struct api *api, const char *app, struct err *
 			return 0;
 		if (r < 0 && e->code != ERR_UNAVAILABLE && e->code != ERR_TIMEOUT)
 			return r;
-		if (now - began >
-		    CONNECTED_MS) /* longer than connecting may take: it was there, and silent */
+		reached = reached || r == 0 || l->seen;
+		if (!reached) /* the first try: say at once that nobody is there */
+			return r;
+		/* longer than connecting may take: it was there, and silent */
+		if (now - began > CONNECTED_MS)
 			l->heard_ms = now;
 		if (now - l->heard_ms > GIVE_UP_MS)
 			return r < 0 ? r
