@@ -78,6 +78,12 @@ int folders_make(const struct settings *s, struct err *e)
 		r = daemon_ids(DAEMON_ETCD, &etcd, &etcd_group, e);
 	if (r == 0)
 		r = make(p->run, "etcd", etcd, etcd_group, 0710, e);
+	uid_t agent;
+	gid_t agent_group;
+	if (r == 0)
+		r = daemon_ids(DAEMON_AGENT, &agent, &agent_group, e);
+	if (r == 0) /* the table of names, for ward-dns to read */
+		r = make(p->run, "names", agent, agent_group, 0755, e);
 	if (r < 0)
 		return r;
 	char link[128];

@@ -11,6 +11,7 @@
 #include "supervisor/logs.h"
 #include "supervisor/netns.h"
 #include "supervisor/serve.h"
+#include "supervisor/swap.h"
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -106,6 +107,18 @@ static int make_loop(struct err *e)
 	return r < 0 ? err_sys(e, -r, "cannot make the event loop") : 0;
 }
 
+static int refuse_plain_swap(struct err *e)
+{
+	char plain[256];
+	int r = swap_find_plain(plain, sizeof(plain), e);
+	if (r < 0 || !plain[0])
+		return r;
+	r = err_set(e, ERR_WALL,
+	    "%s is swap that is not encrypted: machines' memory could reach the disk", plain);
+	err_next(e, "swapoff -a, or put swap on an encrypted device");
+	return r;
+}
+
 static int up(int argc, char **argv, struct err *e)
 {
 	struct settings *s = &wardd.settings;
@@ -116,6 +129,8 @@ static int up(int argc, char **argv, struct err *e)
 	int r = settings_init(s, argc, argv, e);
 	if (r == 0)
 		r = daemon_users_load(e);
+	if (r == 0)
+		r = refuse_plain_swap(e);
 	if (r == 0)
 		r = folders_make(s, e);
 	if (r == 0)

@@ -25,6 +25,8 @@ static int add_folders(
 		r = view_add(v, s->places.run, 0, e);
 	if (r == 0 && row->user == DAEMON_ETCD)
 		r = add_below(v, s->places.run, "etcd", VIEW_WRITABLE, e);
+	if (r == 0 && row->user == DAEMON_AGENT)
+		r = add_below(v, s->places.run, "names", VIEW_WRITABLE, e);
 	return r;
 }
 
