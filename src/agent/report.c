@@ -85,8 +85,11 @@ static int on_flush(sd_event_source *s, uint64_t usec, void *arg)
 
 static uint64_t disk_mib(const struct agent *a)
 {
+	/* the machines' folder: what is above it in the agent's own view is not the host's disk */
+	char path[sizeof(a->places.lib) + sizeof("/machines")];
 	struct statvfs vfs;
-	return statvfs(a->places.lib, &vfs) == 0 ? (uint64_t)vfs.f_bavail * vfs.f_frsize >> 20 : 0;
+	snprintf(path, sizeof(path), "%s/machines", a->places.lib);
+	return statvfs(path, &vfs) == 0 ? (uint64_t)vfs.f_bavail * vfs.f_frsize >> 20 : 0;
 }
 
 static int write_host(struct agent *a, struct err *e)
