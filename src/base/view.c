@@ -171,6 +171,27 @@ int view_devices(const struct view *v, struct err *e)
 	return r;
 }
 
+int view_node(
+    const struct view *v, const char *folder, const char *name, dev_t dev, gid_t gid, struct err *e)
+{
+	char full[PATH_MAX];
+	int r = view_dir(v, folder, 0755, e);
+	if (r == 0)
+		r = place(full, v, folder, e);
+	if (r < 0)
+		return r;
+	if (mount(
+		"ward-node", full, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=4k,nr_inodes=4"))
+		return err_sys(e, errno, "cannot mount a folder for %s", name);
+	cleanup_close int dir = dir_open(AT_FDCWD, full, e);
+	if (dir < 0)
+		return dir;
+	if (mknodat(dir, name, S_IFCHR | 0660, dev) ||
+	    fchownat(dir, name, 0, gid, AT_SYMLINK_NOFOLLOW))
+		return err_sys(e, errno, "cannot make the device %s/%s", folder, name);
+	return 0;
+}
+
 int view_finish(const struct view *v, struct err *e)
 {
 	if (chdir(v->at))

@@ -41,5 +41,10 @@ int view_system(const struct view *v, struct err *e) must_check;
 /* /dev with null, zero, full, random and urandom. */
 int view_devices(const struct view *v, struct err *e) must_check;
 
+/* A device node of this view's own, in a folder of its own, for the group gid alone: the host's
+ * node may be root's only. */
+int view_node(const struct view *v, const char *folder, const char *name, dev_t dev, gid_t gid,
+    struct err *e) must_check;
+
 /* The new root becomes the root, read-only; the old one is gone. The working folder is "/". */
 int view_finish(const struct view *v, struct err *e) must_check;

@@ -2,6 +2,7 @@
 #include "base/view.h"
 #include <sched.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 static int add_below(
     const struct view *v, const char *base, const char *name, unsigned flags, struct err *e)
@@ -44,6 +45,15 @@ static int add_etc(const struct view *v, const struct row_def *row, struct err *
 	return r;
 }
 
+static int add_tun(const struct view *v, const struct row_def *row, struct err *e)
+{
+	enum { MISC = 10, TUN = 200 }; /* Documentation/admin-guide/devices.txt */
+	uid_t uid;
+	gid_t gid;
+	int r = daemon_ids(row->user, &uid, &gid, e);
+	return r < 0 ? r : view_node(v, "/dev/net", "tun", makedev(MISC, TUN), gid, e);
+}
+
 int row_view(const struct settings *s, enum row id, struct err *e)
 {
 	const struct row_def *row = &rows[id];
@@ -62,7 +72,7 @@ int row_view(const struct settings *s, enum row id, struct err *e)
 	if (r == 0)
 		r = view_proc(&v, !(row->sees & SEES_PROC), e);
 	if (r == 0 && (row->sees & SEES_TUN))
-		r = view_add(&v, "/dev/net/tun", VIEW_WRITABLE | VIEW_DEVICE, e);
+		r = add_tun(&v, row, e);
 	if (r == 0 && (row->sees & SEES_TMP))
 		r = view_tmpfs(&v, "/tmp", "mode=1777,size=64m", e);
 	if (r == 0 && !row->program)
