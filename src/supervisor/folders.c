@@ -48,6 +48,8 @@ static int of_row(const struct settings *s, const struct row_def *row, struct er
 	for (size_t i = 0; r == 0 && i < ROW_FOLDERS && row->folders[i]; i++)
 		/* group: who may read along; others pass through to what they know the name of */
 		r = make(s->places.lib, row->folders[i], uid, gid, 0751, e);
+	if (r == 0 && row->run_folder)
+		r = make(s->places.run, row->run_folder, uid, gid, row->run_mode, e);
 	return r;
 }
 
@@ -59,8 +61,6 @@ int folders_make(const struct settings *s, struct err *e)
 	} roots_run[] = { { "machines", 0711 }, { "wardd", 0700 }, { "wardd/units", 0700 },
 		{ "wardd/cages", 0700 }, { "wardd/view", 0700 } };
 	const struct places *p = &s->places;
-	uid_t etcd;
-	gid_t etcd_group;
 	int r = make_all(p->etc, e);
 	if (r == 0)
 		r = make_all(p->lib, e);
@@ -74,16 +74,6 @@ int folders_make(const struct settings *s, struct err *e)
 		r = make(p->run, roots_run[i].name, 0, 0, roots_run[i].mode, e);
 	for (size_t i = 0; r == 0 && i < ROW_MAX; i++)
 		r = of_row(s, &rows[i], e);
-	if (r == 0)
-		r = daemon_ids(DAEMON_ETCD, &etcd, &etcd_group, e);
-	if (r == 0)
-		r = make(p->run, "etcd", etcd, etcd_group, 0710, e);
-	uid_t agent;
-	gid_t agent_group;
-	if (r == 0)
-		r = daemon_ids(DAEMON_AGENT, &agent, &agent_group, e);
-	if (r == 0) /* the table of names, for ward-dns to read */
-		r = make(p->run, "names", agent, agent_group, 0755, e);
 	if (r < 0)
 		return r;
 	char link[128];

@@ -183,7 +183,7 @@ static void down(void)
 		log_err(&e, "stopping");
 	if (setns(s->host_netns, CLONE_NEWNET) || netns_down(s, &e) < 0)
 		log_err(&e, "stopping");
-	static const char *const names[] = { "wardd.sock", "etcd.sock", "etcd", "machines",
+	static const char *const names[] = { "wardd.sock", "etcd.sock", "etcd", "names", "machines",
 		"wardd" };
 	for (size_t i = 0; i < countof(names); i++)
 		if (run_file_remove(s, names[i], &e) < 0)

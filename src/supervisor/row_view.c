@@ -24,8 +24,8 @@ static int add_folders(
 	/* sockets can be connected to on a read-only mount; the files' own groups decide */
 	if (r == 0 && !(row->sees & SEES_NO_SOCKETS))
 		r = view_add(v, s->places.run, 0, e);
-	if (r == 0 && row->user == DAEMON_ETCD)
-		r = add_below(v, s->places.run, "etcd", VIEW_WRITABLE, e);
+	if (r == 0 && row->run_folder)
+		r = add_below(v, s->places.run, row->run_folder, VIEW_WRITABLE, e);
 	if (r == 0 && row->user == DAEMON_AGENT)
 		r = add_below(v, s->places.run, "names", VIEW_WRITABLE, e);
 	return r;

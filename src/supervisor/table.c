@@ -123,6 +123,8 @@ const struct row_def rows[ROW_MAX] = {
 	[ROW_ETCD] = { .name = "etcd",
 	    .program = "/usr/bin/etcd",
 	    .user = DAEMON_ETCD,
+	    .run_folder = "etcd", /* its sockets */
+	    .run_mode = 0710,
 	    .after = 1U << ROW_VAULT,
 	    .nofile = 8192,
 	    .args = etcd_args },
@@ -130,6 +132,8 @@ const struct row_def rows[ROW_MAX] = {
 	[ROW_STORE_SETUP] = { .name = "store-setup",
 	    .user = DAEMON_ETCD,
 	    .oneshot = true,
+	    .run_folder = "etcd",
+	    .run_mode = 0710,
 	    .after = 1U << ROW_ETCD,
 	    .all_store_passwords = true,
 	    .args = host_args },
@@ -143,12 +147,10 @@ const struct row_def rows[ROW_MAX] = {
 	    .args = net_args },
 	[ROW_DNS] = { .name = "dns",
 	    .user = DAEMON_DNS,
-	    .optional = true, /* not in this release: machines are told names by their agent */
+	    .optional = true,
 	    .netns = NETNS_MACHINES,
 	    .sees = SEES_RESOLVER,
-	    .asks = D(ETCD),
-	    .after = AFTER_STORE | 1U << ROW_NET,
-	    .store_password = true,
+	    .after = 1U << ROW_NET,
 	    .args = dns_args },
 	/* the only one that may talk to registries */
 	[ROW_IMAGE_FETCH] = { .name = "image-fetch",
@@ -170,6 +172,8 @@ const struct row_def rows[ROW_MAX] = {
 	    .user = DAEMON_AGENT,
 	    .sees = SEES_PROC,
 	    .folders = { "machines" },
+	    .run_folder = "names", /* for ward-dns */
+	    .run_mode = 0755,
 	    .reads = { "images", "guest" },
 	    .asks = D(ETCD) | D(VAULT) | D(NET) | D(IMAGE_FETCH) | D(IMAGE_CONVERT),
 	    .after = AFTER_STORE | 1U << ROW_NET | 1U << ROW_IMAGE_FETCH | 1U << ROW_IMAGE_CONVERT,

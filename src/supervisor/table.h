@@ -57,7 +57,9 @@ struct row_def {
 	uint64_t caps;
 	unsigned sees;
 	const char *folders[ROW_FOLDERS]; /* below <lib>, writable, its own, besides <lib>/<name> */
-	const char *reads[ROW_FOLDERS];   /* below <lib>, read-only */
+	const char *run_folder;           /* below <run>, writable, its own */
+	unsigned run_mode;
+	const char *reads[ROW_FOLDERS]; /* below <lib>, read-only */
 	struct row_socket sockets[ROW_SOCKETS];
 	uint32_t asks;  /* 1 << DAEMON_X: may connect to X's sockets */
 	uint32_t after; /* 1 << ROW_X: started after X */
