@@ -7,7 +7,7 @@
 
 enum {
 	TREE_ENTRIES_MAX = 1000000, /* seen in all layers together */
-	TREE_PATH_MAX = 4096,
+	TREE_PATH_MAX = 4096,       /* from the root on, its "/" counted */
 	TREE_NAME_MAX = 255,
 	TREE_DEPTH_MAX = 256,
 	TREE_LINKS_MAX = 40, /* symbolic links followed for one path, as the kernel has it */

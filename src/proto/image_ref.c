@@ -130,7 +130,9 @@ int image_ref_parse(struct image_ref *ref, const char *text, struct err *e)
 		*ref = r;
 		return 0;
 	}
-	if (!str_copy(copy, sizeof(copy), str_starts(text, "docker://") ? text + 9 : text) ||
+	/* a mistyped digest is not the image "sha256" with a long tag */
+	if (str_starts(text, "sha256:") ||
+	    !str_copy(copy, sizeof(copy), str_starts(text, "docker://") ? text + 9 : text) ||
 	    split(&r, copy) < 0) {
 		err_set(e, ERR_INVALID, "\"%.100s\" is not the name of an image", text);
 		err_next(
