@@ -216,7 +216,11 @@ static void source_ready(void *arg, uint32_t events)
 			loop_timer(&patience, PATIENCE_MS, lost_patience, NULL);
 		return;
 	}
-	ssize_t n = read(s->fd, buf, sizeof buf);
+	/* Empty lines are the worst: each byte read becomes a whole head in the ring, and the line
+	 * begun before comes too. */
+	size_t room = RING - (size_t)(head - tail),
+	       most = (room - GUEST_LINE_MAX - GUEST_LOG_HEAD) / (GUEST_LOG_HEAD + 1);
+	ssize_t n = read(s->fd, buf, lossy ? sizeof buf : MIN(sizeof buf, most));
 	if (n > 0) {
 		lines_feed(&s->lines, buf, (size_t)n, on_line, s);
 		if (port.session)

@@ -111,7 +111,7 @@ void call_stats(struct call *c)
 	char t[TEXT];
 	(void)read_text("/proc/sys/fs/file-nr", t);
 	call_reply(c, 200,
-	    json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:[o], s:I}", "at",
+	    json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "at",
 		(json_int_t)clock_wall_ms(), "uptime_ms", (json_int_t)clock_boot_ms(), "memory",
 		memory(), "cpu", cpu(), "load", load(), "disk", disks(), "net", networks(),
 		"filesystem", filesystem(), "filefd", field(t, "")));

@@ -63,6 +63,8 @@ static void exec_part(struct exec *x, struct bytes part)
 	}
 }
 
+static void exec_done(void *arg, int status, struct bytes body, const struct err *failed);
+
 static void exec_data(void *arg, const uint8_t *p, size_t n)
 {
 	struct exec *x = arg;
@@ -75,6 +77,12 @@ static void exec_data(void *arg, const uint8_t *p, size_t n)
 			exec_part(x, part);
 		p += used;
 		n -= used;
+	}
+	if (x->too_large || x->broken) { /* no use in waiting for its end */
+		struct h2_request *call = x->call;
+		x->call = NULL;
+		h2_cancel(call);
+		exec_done(x, 200, (struct bytes){ 0 }, NULL);
 	}
 }
 
@@ -134,16 +142,16 @@ static int exec_frames(
 		return k;
 	if (!json_array_size(cmd))
 		return err_set(e, ERR_INVALID, "cmd: an array of at least one string is needed");
+	size_t n = in ? strlen(in) : 0;
+	cleanup_free char *raw = malloc(n / 4 * 3 + 4);
+	ssize_t len = raw && n ? base64_decode(raw, n / 4 * 3 + 4, in, n) : 0;
+	if (len < 0)
+		return err_set(e, ERR_INVALID, "stdin is not base64");
 	(void)json_object_del(j, "stdin");
 	(void)json_object_del(j, "timeout_ms");
 	cleanup_free char *open = json_format(j);
-	size_t n = in ? strlen(in) : 0;
-	cleanup_free char *raw = malloc(n / 4 * 3 + 4);
 	if (!open || !raw)
 		return err_set(e, ERR_NO_MEMORY, "no memory for the command");
-	ssize_t len = n ? base64_decode(raw, n / 4 * 3 + 4, in, n) : 0;
-	if (len < 0)
-		return err_set(e, ERR_INVALID, "stdin is not base64");
 	if (strlen(open) > EXEC_OPEN_MAX || len > STDIN_MAX)
 		return err_set(e, ERR_TOO_LARGE, "the command may have %d bytes, its stdin %d",
 		    EXEC_OPEN_MAX, STDIN_MAX);

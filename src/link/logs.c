@@ -201,7 +201,8 @@ int logs_start(struct link *l, struct err *e)
 		on_down };
 	bool fresh;
 	l->numbers_reserved = reserved(l);
-	l->consumer_ms = clock_mono_ms(); /* who read from the link before us is given time to come back */
+	l->consumer_ms =
+	    clock_mono_ms(); /* who read from the link before us is given time to come back */
 	int r = ring_open(&l->ring, l->run_dir, "ring", l->numbers_reserved + 1, &fresh, e);
 	if (r < 0)
 		return r;

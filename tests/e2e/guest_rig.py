@@ -12,22 +12,26 @@ import subprocess
 import tempfile
 import time
 
-REPO = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("WARD_BUILD", REPO / "build" / "main"))
-WORK = pathlib.Path(os.environ.get("WARD_GUEST_WORK", "/var/tmp/ward-guest-test"))
+import wardtest
+
+BUILD = os.environ.get("WARD_BUILD")  # a meson folder, to test what was just compiled; else what is staged
+OUT = pathlib.Path(os.environ.get("WARD_GUEST", wardtest.GUEST))
 APPLETS = ("sh echo cat sleep id true false ls seq yes stty ps mount df tail head kill hostname ip nc wc touch printenv pwd "
-           "readlink dd mkdir chmod rm test tty date").split()
+           "readlink dd mkdir chmod rm test tty date env sync tr sed printf").split()
+
+
+def program(name):
+    return pathlib.Path(BUILD) / "src" / {"ward-init": "guest", "ward-link": "link"}[name] / name if BUILD else wardtest.LIBEXEC / name
 
 
 def kernel():
     """The folder with vmlinux and initrd, made or renewed by scripts/guest."""
-    WORK.mkdir(parents=True, exist_ok=True)
-    subprocess.run([REPO / "scripts" / "guest", WORK / "guest", BUILD / "src" / "guest" / "ward-init"], check=True)
-    return WORK / "guest" / "current"
+    subprocess.run([wardtest.ROOT / "scripts/guest", OUT, program("ward-init")], check=True)
+    return OUT / "current"
 
 
 def image(folder):
-    """A small root: busybox, four users, nothing else."""
+    """A small root: busybox, two users, nothing else."""
     root = folder / "root"
     for d in ("bin", "etc", "tmp", "srv", "proc", "sys", "dev", "root"):
         (root / d).mkdir(parents=True, exist_ok=True)
@@ -78,7 +82,7 @@ class Rig:
             os.dup2(fd, 3)
             os.set_inheritable(3, True)
         log = open(self.dir / "link.log", "a")
-        self.link = subprocess.Popen([BUILD / "src/link/ward-link", "--run", self.run, "--state", self.state], stderr=log,
+        self.link = subprocess.Popen([program("ward-link"), "--run", self.run, "--state", self.state], stderr=log,
                                      stdin=subprocess.DEVNULL, stdout=log, preexec_fn=place, close_fds=False)
         os.close(fd)
         log.close()
