@@ -186,8 +186,9 @@ int view_node(
 	cleanup_close int dir = dir_open(AT_FDCWD, full, e);
 	if (dir < 0)
 		return dir;
-	if (mknodat(dir, name, S_IFCHR | 0660, dev) ||
-	    fchownat(dir, name, 0, gid, AT_SYMLINK_NOFOLLOW))
+	/* the mode apart: mknod takes wardd's umask away from it */
+	if (mknodat(dir, name, S_IFCHR | 0600, dev) ||
+	    fchownat(dir, name, 0, gid, AT_SYMLINK_NOFOLLOW) || fchmodat(dir, name, 0660, 0))
 		return err_sys(e, errno, "cannot make the device %s/%s", folder, name);
 	return 0;
 }
