@@ -18,7 +18,8 @@ bool txn_room(const struct txn *t, size_t ops)
 	return t->n + ops <= TXN_OPS_MAX;
 }
 
-static void add(struct txn *t, int64_t rev, json_t *value, const char *fmt, va_list ap)
+static void printf_like(4, 0)
+    add(struct txn *t, int64_t rev, json_t *value, const char *fmt, va_list ap)
 {
 	if (!txn_room(t, 1)) {
 		t->failed = true;
