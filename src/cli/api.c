@@ -17,7 +17,7 @@ static int localhost_here(struct api *a, struct err *e)
 	const char *host = a->base + strlen("https://");
 	size_t n = strcspn(host, ":/");
 	static const char suffix[] = ".localhost";
-	if (n < sizeof(suffix) || strncmp(host + n - strlen(suffix), suffix, strlen(suffix)))
+	if (n < sizeof(suffix) || strncmp(host + n - strlen(suffix), suffix, strlen(suffix)) != 0)
 		return 0;
 	char rule[600];
 	snprintf(rule, sizeof(rule), "%.*s::127.0.0.1:", (int)n, host);

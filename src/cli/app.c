@@ -118,7 +118,7 @@ int app_file(struct cli *c, struct fly_config *ret, struct err *e)
 
 int app_list(struct cli *c, json_t **ret, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	int r = cli_api(c, &api, e);
 	cleanup_json json_t *answer = NULL;
 	if (r == 0)
@@ -134,7 +134,7 @@ int app_list(struct cli *c, json_t **ret, struct err *e)
 
 int app_machines(struct cli *c, const char *app, json_t **ret, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	cleanup_buf struct buf path;
 	buf_init(&path, 256);
 	int r = cli_api(c, &api, e);

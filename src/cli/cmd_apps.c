@@ -13,20 +13,20 @@ static int run_list(struct cli *c, struct err *e)
 		return 0;
 	}
 	struct table t;
-	table_head(&t, "APP", "STATUS", "ORGANISATION", "MACHINES", "NETWORK", NULL);
+	table_head(&t, "APP", "STATUS", "ORGANISATION", "MACHINES", "NETWORK");
 	size_t i;
 	json_t *a;
 	json_array_foreach (apps, i, a)
 		table_row(&t, text_of(a, "name"), text_of(a, "status"),
 		    text_of(json_object_get(a, "organization"), "slug"),
-		    text_of(a, "machine_count"), text_of(a, "network"), NULL);
+		    text_of(a, "machine_count"), text_of(a, "network"));
 	table_print(&t);
 	return 0;
 }
 
 static int run_create(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	const char *org = cli_opt(c, "org"), *network = cli_opt(c, "network");
 	cleanup_json json_t *body = json_pack("{s:s, s:s, s:s*}", "name", c->args[0], "org_slug",
 	    org ? org : "personal", "network", network);
@@ -44,7 +44,7 @@ static int run_create(struct cli *c, struct err *e)
 
 static int run_destroy(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	cleanup_buf struct buf path;
 	buf_init(&path, 256);
 	int r = app_confirm(c, e, "destroy the app %.63s and all its machines", c->args[0]);

@@ -8,7 +8,7 @@ static void next_words(const char *prefix, void (*fn)(const char *word, const st
 	size_t n = strlen(prefix);
 	for (const struct command *const *k = commands; *k; k++) {
 		char word[64];
-		if (strncmp((*k)->name, prefix, n))
+		if (strncmp((*k)->name, prefix, n) != 0)
 			continue;
 		size_t len = strcspn((*k)->name + n, " ");
 		if (len >= sizeof(word))
@@ -31,7 +31,7 @@ static void options(const struct command *k)
 {
 	for (const struct cli_option *o = k->options; o && o->name; o++)
 		printf("--%s ", o->name);
-	for (const struct cli_option *o = common_options; o->name; o++)
+	for (const struct cli_option *o = common_options; o && o->name; o++)
 		printf("--%s ", o->name);
 }
 
@@ -39,19 +39,20 @@ static void options(const struct command *k)
 static void each_group(void (*fn)(const char *prefix))
 {
 	char last[64] = "";
-	for (const struct command *const *k = commands; *k; k++)
-		for (const char *space = strchr((*k)->name, ' '); space;
-		     space = strchr(space + 1, ' ')) {
+	for (const struct command *const *k = commands; *k; k++) {
+		const char *name = (*k)->name;
+		for (const char *p = strchr(name, ' '); p; p = strchr(p + 1, ' ')) {
 			char prefix[64];
-			size_t n = (size_t)(space - (*k)->name);
+			size_t n = (size_t)(p - name);
 			if (n >= sizeof(prefix))
 				continue;
-			memcpy(prefix, (*k)->name, n);
+			memcpy(prefix, name, n);
 			prefix[n] = 0;
 			if (!streq(prefix, last) && !(str_starts(last, prefix) && last[n] == ' '))
 				fn(prefix);
 			memcpy(last, prefix, sizeof(last));
 		}
+	}
 }
 
 static void bash_group(const char *prefix)

@@ -24,7 +24,7 @@ static int choose(struct cli *c, char id[64], struct err *e)
 
 static int run(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	char id[64];
 	const char *machine = cli_opt(c, "machine");
 	cleanup_json json_t *words = json_array();

@@ -7,7 +7,7 @@
 /* The app is made at its first deploy. */
 static int ensure_app(struct cli *c, const char *app, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	cleanup_buf struct buf path;
 	buf_init(&path, 256);
 	int r = cli_api(c, &api, e);
@@ -30,7 +30,7 @@ static int send(
     struct cli *c, const char *app, const struct fly_config *file, const char *image, struct err *e)
 {
 	char ref[400];
-	struct api *api;
+	struct api *api = NULL;
 	int r = cli_api(c, &api, e);
 	if (r == 0)
 		r = upload_check(image, e); /* before the app is made */

@@ -58,7 +58,7 @@ static unsigned list(const char *group)
 	unsigned n = 0;
 	size_t len = group ? strlen(group) : 0;
 	for (const struct command *const *k = commands; *k; k++) {
-		if (group && (strncmp((*k)->name, group, len) ||
+		if (group && (strncmp((*k)->name, group, len) != 0 ||
 				 ((*k)->name[len] && (*k)->name[len] != ' ')))
 			continue;
 		printf("  %-26s %s\n", (*k)->name, (*k)->summary);

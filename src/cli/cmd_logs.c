@@ -157,7 +157,7 @@ static int follow(struct logs *l, struct api *api, const char *app, struct err *
 static int run(struct cli *c, struct err *e)
 {
 	char app[64];
-	struct api *api;
+	struct api *api = NULL;
 	struct logs l = { .c = c };
 	int64_t last = 0;
 	int r = app_name(c, app, e);

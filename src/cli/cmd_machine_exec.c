@@ -9,7 +9,7 @@ enum { EXEC_DEFAULT_S = 60, EXEC_MAX_S = 60 };
 
 static int run(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	int64_t seconds = EXEC_DEFAULT_S;
 	cleanup_buf struct buf path;
 	buf_init(&path, 512);

@@ -16,7 +16,7 @@ static int run(struct cli *c, struct err *e)
 		return 0;
 	}
 	struct table t;
-	table_head(&t, "MACHINE", "NAME", "STATE", "REGION", "IMAGE", "ADDRESS", "CREATED", NULL);
+	table_head(&t, "MACHINE", "NAME", "STATE", "REGION", "IMAGE", "ADDRESS", "CREATED");
 	size_t i;
 	json_t *m;
 	json_array_foreach (machines, i, m) {
@@ -24,8 +24,8 @@ static int run(struct cli *c, struct err *e)
 		snprintf(
 		    image, sizeof(image), "%.26s", text_of(json_object_get(m, "config"), "image"));
 		table_row(&t, text_of(m, "id"), text_of(m, "name"), text_of(m, "state"),
-		    text_of(m, "region"), image, text_of(m, "private_ip"), text_of(m, "created_at"),
-		    NULL);
+		    text_of(m, "region"), image, text_of(m, "private_ip"),
+		    text_of(m, "created_at"));
 	}
 	table_print(&t);
 	return 0;

@@ -18,7 +18,7 @@ static int path_to(struct cli *c, const char *fmt, const char *key, struct buf *
 /* No further word: show all. "KEY": show one. "KEY=VALUE": set. "KEY=": remove. */
 static int run_metadata(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	int r = 0;
 	for (unsigned i = 1; r == 0 && i < c->nargs; i++) {
 		char key[80];
@@ -69,7 +69,7 @@ static int show_lease(struct cli *c, const json_t *answer)
 
 static int lease(struct cli *c, const char *method, const json_t *body, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	const char *nonce = cli_opt(c, "lease");
 	char header[300];
 	cleanup_json json_t *answer = NULL;

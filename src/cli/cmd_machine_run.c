@@ -107,7 +107,7 @@ static int config_from_file(struct cli *c, json_t **ret, struct err *e)
 static int begin(struct cli *c, bool launch, struct err *e)
 {
 	char app[64], ref[400];
-	struct api *api;
+	struct api *api = NULL;
 	cleanup_json json_t *config = NULL, *answer = NULL, *body = NULL;
 	cleanup_buf struct buf path;
 	buf_init(&path, 256);
@@ -151,7 +151,7 @@ static int run_create(struct cli *c, struct err *e)
 
 static int run_update(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	char ref[400];
 	const char *image = cli_opt(c, "image"), *nonce = cli_opt(c, "lease");
 	char header[300];

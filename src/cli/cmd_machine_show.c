@@ -6,7 +6,7 @@
 
 static int get(struct cli *c, const char *what, json_t **ret, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	cleanup_buf struct buf path;
 	buf_init(&path, 512);
 	int r = machine_path(c, c->args[0], &path, e);
@@ -20,7 +20,7 @@ static int get(struct cli *c, const char *what, json_t **ret, struct err *e)
 static void show_events(const json_t *events, size_t max)
 {
 	struct table t;
-	table_head(&t, "TIME", "EVENT", "STATUS", "SOURCE", "DETAIL", NULL);
+	table_head(&t, "TIME", "EVENT", "STATUS", "SOURCE", "DETAIL");
 	for (size_t i = 0; i < json_array_size(events) && i < max; i++) {
 		const json_t *v = json_array_get(events, i),
 			     *exit_event =
@@ -38,7 +38,7 @@ static void show_events(const json_t *events, size_t max)
 				? ", as asked"
 				: "");
 		table_row(&t, when, text_of(v, "type"), text_of(v, "status"), text_of(v, "source"),
-		    detail, NULL);
+		    detail);
 	}
 	table_print(&t);
 }
@@ -111,7 +111,7 @@ static int run_ps(struct cli *c, struct err *e)
 		return 0;
 	}
 	struct table t;
-	table_head(&t, "PID", "RSS", "CPU", "LISTENS", "COMMAND", NULL);
+	table_head(&t, "PID", "RSS", "CPU", "LISTENS", "COMMAND");
 	size_t i, k;
 	json_t *p, *s;
 	json_array_foreach (list, i, p) {
@@ -122,7 +122,7 @@ static int run_ps(struct cli *c, struct err *e)
 				at += (size_t)snprintf(listens + at, sizeof(listens) - at,
 				    "%s%.60s", k ? " " : "", text_of(s, "address"));
 		table_row(&t, text_of(p, "pid"), text_of(p, "rss"), text_of(p, "cpu"), listens,
-		    text_of(p, "command"), NULL);
+		    text_of(p, "command"));
 	}
 	table_print(&t);
 	return 0;

@@ -8,7 +8,7 @@
 static int call(struct cli *c, const char *id, const char *method, const char *suffix,
     const json_t *body, unsigned timeout_s, json_t **ret, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	cleanup_buf struct buf path;
 	buf_init(&path, 512);
 	const char *nonce = cli_opt(c, "lease");
@@ -176,7 +176,7 @@ static int destroy_all_of(
 /* --all: of the app named, else of every app. */
 static int destroy_all(struct cli *c, const char *query, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	cleanup_json json_t *apps = NULL;
 	const char *app = cli_opt(c, "app");
 	int r = app_confirm(c, e, "destroy all machines of %s", app ? app : "all apps");

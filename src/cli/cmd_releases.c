@@ -16,7 +16,7 @@ static int app_path(struct cli *c, const char *what, struct buf *path, char app[
 
 static int run_releases(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	char app[64];
 	cleanup_json json_t *answer = NULL;
 	cleanup_buf struct buf path;
@@ -32,13 +32,13 @@ static int run_releases(struct cli *c, struct err *e)
 		return 0;
 	}
 	struct table t;
-	table_head(&t, "VERSION", "STATUS", "IMAGE", "CREATED", "MESSAGE", "REASON", NULL);
+	table_head(&t, "VERSION", "STATUS", "IMAGE", "CREATED", "MESSAGE", "REASON");
 	size_t i;
 	json_array_foreach (list, i, v) {
 		char image[64];
 		snprintf(image, sizeof(image), "%.40s", text_of(v, "image"));
 		table_row(&t, text_of(v, "version"), text_of(v, "status"), image,
-		    text_of(v, "created_at"), text_of(v, "message"), text_of(v, "reason"), NULL);
+		    text_of(v, "created_at"), text_of(v, "message"), text_of(v, "reason"));
 	}
 	table_print(&t);
 	return 0;
@@ -46,7 +46,7 @@ static int run_releases(struct cli *c, struct err *e)
 
 static int run_rollback(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	char app[64];
 	uint64_t version = 0;
 	cleanup_json json_t *answer = NULL, *body = json_object();
@@ -65,7 +65,7 @@ static int run_rollback(struct cli *c, struct err *e)
 
 static int run_scale_show(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	char app[64];
 	cleanup_json json_t *answer = NULL;
 	cleanup_buf struct buf path;
@@ -80,11 +80,11 @@ static int run_scale_show(struct cli *c, struct err *e)
 		return 0;
 	}
 	struct table t;
-	table_head(&t, "GROUP", "COUNT", NULL);
+	table_head(&t, "GROUP", "COUNT");
 	size_t i;
 	json_t *g;
 	json_array_foreach (json_object_get(answer, "groups"), i, g)
-		table_row(&t, text_of(g, "name"), text_of(g, "count"), NULL);
+		table_row(&t, text_of(g, "name"), text_of(g, "count"));
 	table_print(&t);
 	return 0;
 }
@@ -92,7 +92,7 @@ static int run_scale_show(struct cli *c, struct err *e)
 /* "3", or "web=3": the group may be part of the word, as with flyctl. */
 static int run_scale_count(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	char app[64], group[64] = "";
 	uint64_t count;
 	const char *word = c->args[0], *equals = strchr(word, '='),

@@ -4,7 +4,7 @@
 
 static int hosts(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	cleanup_json json_t *answer = NULL;
 	int r = cli_api(c, &api, e);
 	if (r == 0)
@@ -16,8 +16,8 @@ static int hosts(struct cli *c, struct err *e)
 		return 0;
 	}
 	struct table t;
-	table_head(&t, "HOST", "REGION", "ALIVE", "ENGINE", "MACHINES", "CPUS", "MEMORY MB",
-	    "DISK MB", NULL);
+	table_head(
+	    &t, "HOST", "REGION", "ALIVE", "ENGINE", "MACHINES", "CPUS", "MEMORY MB", "DISK MB");
 	size_t i;
 	json_t *h;
 	json_array_foreach (json_object_get(answer, "hosts"), i, h) {
@@ -30,7 +30,7 @@ static int hosts(struct cli *c, struct err *e)
 		snprintf(disk, sizeof(disk), "%.40s of %.40s", text_of(used, "disk_mib"),
 		    text_of(h, "disk_mib"));
 		table_row(&t, text_of(h, "name"), text_of(h, "region"), text_of(h, "alive"),
-		    text_of(h, "engine"), text_of(used, "machines"), cpus, memory, disk, NULL);
+		    text_of(h, "engine"), text_of(used, "machines"), cpus, memory, disk);
 	}
 	table_print(&t);
 	return 0;
@@ -38,7 +38,7 @@ static int hosts(struct cli *c, struct err *e)
 
 static int platform(struct cli *c, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	cleanup_json json_t *s = NULL;
 	int r = cli_api(c, &api, e);
 	if (r == 0)
@@ -56,7 +56,7 @@ static int platform(struct cli *c, struct err *e)
 		? "connected"
 		: "not connected");
 	struct table t;
-	table_head(&t, "DAEMON", "PID", "RESTARTS", "UP", NULL);
+	table_head(&t, "DAEMON", "PID", "RESTARTS", "UP");
 	size_t i;
 	json_t *d;
 	json_array_foreach (json_object_get(s, "daemons"), i, d) {
@@ -67,7 +67,7 @@ static int platform(struct cli *c, struct err *e)
 		    seconds % 60);
 		bool down = !json_integer_value(json_object_get(d, "pid"));
 		table_row(&t, text_of(d, "name"), down ? "down" : text_of(d, "pid"),
-		    text_of(d, "restarts"), down ? "-" : up, NULL);
+		    text_of(d, "restarts"), down ? "-" : up);
 	}
 	table_print(&t);
 	return 0;
@@ -84,7 +84,7 @@ static void checks_text(const json_t *machine, char *dst, size_t size)
 
 static int app(struct cli *c, const char *name, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	cleanup_json json_t *a = NULL, *machines = NULL;
 	cleanup_buf struct buf path;
 	buf_init(&path, 256);
@@ -105,7 +105,7 @@ static int app(struct cli *c, const char *name, struct err *e)
 	printf("app %s: %s, network %s\n\n", text_of(a, "name"), text_of(a, "status"),
 	    text_of(a, "network"));
 	struct table t;
-	table_head(&t, "MACHINE", "STATE", "GROUP", "CHECKS", "REGION", "ADDRESS", "UPDATED", NULL);
+	table_head(&t, "MACHINE", "STATE", "GROUP", "CHECKS", "REGION", "ADDRESS", "UPDATED");
 	size_t i;
 	json_t *m;
 	json_array_foreach (machines, i, m) {
@@ -114,7 +114,7 @@ static int app(struct cli *c, const char *name, struct err *e)
 		const json_t *meta = json_object_get(json_object_get(m, "config"), "metadata");
 		table_row(&t, text_of(m, "id"), text_of(m, "state"),
 		    text_of(meta, "fly_process_group"), checks, text_of(m, "region"),
-		    text_of(m, "private_ip"), text_of(m, "updated_at"), NULL);
+		    text_of(m, "private_ip"), text_of(m, "updated_at"));
 	}
 	table_print(&t);
 	return 0;

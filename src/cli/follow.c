@@ -104,7 +104,7 @@ static int verdict(struct cli *c, struct api *api, const char *app, const char *
 int follow_deploy(struct cli *c, const char *app, const json_t *answer, struct err *e)
 {
 	const char *id = json_string_value(json_object_get(answer, "id"));
-	struct api *api;
+	struct api *api = NULL;
 	int r = cli_api(c, &api, e);
 	if (r < 0)
 		return r;

@@ -65,8 +65,10 @@ static int open_member(
     const struct oci_image *i, const char *name, struct oci_reader **ret, struct err *e)
 {
 	struct oci_reader *r = calloc(1, sizeof(*r));
-	if (!r)
-		return err_set(e, ERR_NO_MEMORY, "no memory to read an image");
+	if (!r) {
+		err_set(e, ERR_NO_MEMORY, "no memory to read an image");
+		return -ENOMEM;
+	}
 	r->fd = -1;
 	int rc = 0;
 	if (i->folder) {
@@ -92,7 +94,7 @@ static int open_member(
 
 static int read_json(const struct oci_image *i, const char *name, json_t **ret, struct err *e)
 {
-	struct oci_reader *reader;
+	struct oci_reader *reader = NULL;
 	int r = open_member(i, name, &reader, e);
 	if (r < 0)
 		return r;

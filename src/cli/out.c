@@ -110,40 +110,18 @@ void out_text(FILE *f, const char *s, size_t n)
 
 /* ---- tables ---- */
 
-static void add_cells(struct table *t, const char *first, va_list ap)
+void table_add(struct table *t, const char *const *cells, size_t n)
 {
-	if (t->rows == TABLE_ROWS_MAX)
+	if (t->rows == TABLE_ROWS_MAX || n > TABLE_COLUMNS_MAX)
 		return;
 	char **more = realloc(t->cells, (t->rows + 1) * TABLE_COLUMNS_MAX * sizeof(*more));
 	if (!more)
 		return;
 	t->cells = more;
-	char **row = more + t->rows * TABLE_COLUMNS_MAX;
-	size_t n = 0;
-	for (const char *s = first; s && n < TABLE_COLUMNS_MAX; s = va_arg(ap, const char *))
-		row[n++] = strdup(*s ? s : "-");
-	if (!t->rows)
-		t->columns = n;
-	while (n < TABLE_COLUMNS_MAX)
-		row[n++] = NULL;
-	t->rows++;
-}
-
-void table_head(struct table *t, const char *first, ...)
-{
-	*t = (struct table){ 0 };
-	va_list ap;
-	va_start(ap, first);
-	add_cells(t, first, ap);
-	va_end(ap);
-}
-
-void table_row(struct table *t, const char *first, ...)
-{
-	va_list ap;
-	va_start(ap, first);
-	add_cells(t, first, ap);
-	va_end(ap);
+	char **row = more + t->rows++ * TABLE_COLUMNS_MAX;
+	for (size_t i = 0; i < TABLE_COLUMNS_MAX; i++)
+		row[i] = i < n && *cells[i] ? strdup(cells[i]) : NULL;
+	t->columns = MAX(t->columns, n);
 }
 
 void table_print(struct table *t)

@@ -19,9 +19,11 @@ struct table {
 	size_t columns, rows;
 	char **cells;
 };
-void table_head(struct table *t, const char *first, ...) __attribute__((sentinel));
-void table_row(struct table *t, const char *first, ...)
-    __attribute__((sentinel));     /* NULL ends; missing cells are "-" */
+void table_add(struct table *t, const char *const *cells, size_t n); /* "" is shown as "-" */
+#define TABLE_CELLS(...)                                                                           \
+	(const char *const[]){ __VA_ARGS__ }, countof(((const char *const[]){ __VA_ARGS__ }))
+#define table_row(t, ...)  table_add(t, TABLE_CELLS(__VA_ARGS__))
+#define table_head(t, ...) (*(t) = (struct table){ 0 }, table_row(t, __VA_ARGS__))
 void table_print(struct table *t); /* and frees */
 
 /* A member's text whatever its type, "" if absent; lives until the eighth next call. */

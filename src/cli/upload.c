@@ -20,7 +20,9 @@ int upload_check(const char *image, struct err *e)
 	if (!upload_is_file(image))
 		return 0;
 	struct oci_image *i = malloc(sizeof(*i));
-	int r = i ? oci_open(image, i, e) : err_set(e, ERR_NO_MEMORY, "no memory to read an image");
+	if (!i)
+		return err_set(e, ERR_NO_MEMORY, "no memory to read an image");
+	int r = oci_open(image, i, e);
 	free(i);
 	return r;
 }
@@ -28,7 +30,7 @@ int upload_check(const char *image, struct err *e)
 static int send_blob(struct api *api, const struct oci_image *i, const struct oci_blob *b,
     const char *path, struct err *e)
 {
-	struct oci_reader *reader;
+	struct oci_reader *reader = NULL;
 	int r = oci_blob_open(i, b, &reader, e);
 	if (r < 0)
 		return r;
@@ -39,7 +41,7 @@ static int send_blob(struct api *api, const struct oci_image *i, const struct oc
 
 static int send_missing(struct cli *c, const struct oci_image *i, struct err *e)
 {
-	struct api *api;
+	struct api *api = NULL;
 	size_t sent = 0;
 	uint64_t bytes = 0;
 	int r = cli_api(c, &api, e);
@@ -71,7 +73,9 @@ int upload_image(struct cli *c, const char *image, char ret[400], struct err *e)
 			   ? 0
 			   : err_set(e, ERR_INVALID, "the image's reference is too long");
 	struct oci_image *i = malloc(sizeof(*i));
-	int r = i ? oci_open(image, i, e) : err_set(e, ERR_NO_MEMORY, "no memory to read an image");
+	if (!i)
+		return err_set(e, ERR_NO_MEMORY, "no memory to read an image");
+	int r = oci_open(image, i, e);
 	if (r == 0)
 		r = send_missing(c, i, e);
 	if (r == 0)

@@ -198,7 +198,7 @@ static int read_dotted(
 int toml_key_value(struct toml_parser *t, json_t *table)
 {
 	size_t base = strlen(t->path);
-	char key[TOML_KEY_MAX + 1];
+	char key[TOML_KEY_MAX + 1] = "";
 	unsigned line = t->line;
 	int r = read_dotted(t, &table, TOML_DOTTED, key);
 	if (r < 0)
@@ -277,7 +277,7 @@ static int read_header(struct toml_parser *t, json_t *root, json_t **table)
 		t->p++;
 	*table = root;
 	t->path[0] = 0;
-	char key[TOML_KEY_MAX + 1];
+	char key[TOML_KEY_MAX + 1] = "";
 	int r = read_dotted(t, table, TOML_IMPLICIT, key);
 	if (r < 0)
 		return r;

@@ -123,7 +123,7 @@ static bool is_word(char c)
 
 static int word_value(struct toml_parser *t, json_t **ret)
 {
-	char word[72];
+	char word[72] = "";
 	size_t n = 0;
 	for (; t->p + n < t->end && is_word(t->p[n]); n++) {
 		if (n + 1 == sizeof(word))
