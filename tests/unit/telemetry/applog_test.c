@@ -1,0 +1,164 @@
+#include "base/str.h"
+#include "folder.h"
+#include "telemetry/applog.h"
+#include <sodium.h>
+#include <sys/stat.h>
+
+static const uint8_t key[SEGMENT_KEY] = { 7 };
+static const char m1[] = "0123456789abcd", m2[] = "ffffffffffffff";
+static const struct applog_limits limits = {
+	.app_bytes = 4096, .segment_bytes = 1024, .keep_us = 1000000
+};
+static struct err e;
+
+static struct applog *open_log(const struct folder *f)
+{
+	struct applog *a;
+	uint64_t cut;
+	assert_ok(applog_open(f->fd, "app1", key, &limits, &a, &cut, &e), e);
+	assert_int_equal(cut, 0);
+	return a;
+}
+
+static void add(struct applog *a, const char *machine, uint64_t n, uint32_t lines)
+{
+	char text[400] = "";
+	for (uint32_t i = 0; i < lines; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "{%s %llu}\n", machine,
+		    (unsigned long long)n + i);
+	assert_ok(applog_add(a, machine, &(struct taken){ n, n + lines - 1, 1, lines },
+		      (struct bytes){ text, strlen(text) }, &e),
+	    e);
+}
+
+/* All lines of a machine (or of all) from `line` on, as one text. */
+static void read_all(const struct applog *a, uint64_t line, const char *machine, struct buf *ret)
+{
+	struct applog_block b;
+	buf_reset(ret);
+	while (applog_next(a, line, machine, &b)) {
+		assert_ok(applog_read(a, &b, ret, &e), e);
+		line = b.first_line + b.lines;
+	}
+}
+
+static void numbers_and_marks_survive_a_restart(void **st)
+{
+	struct applog *a = open_log(*st);
+	cleanup_buf struct buf text;
+	buf_init(&text, 1 << 20);
+	assert_int_equal(applog_last_n(a, m1), 0);
+	add(a, m1, 1, 3);
+	add(a, m2, 10, 1);
+	add(a, m1, 4, 2);
+	uint32_t epoch = a->epoch;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(applog_last_n(a, m1), 5);
+		assert_int_equal(applog_last_n(a, m2), 10);
+		assert_int_equal(a->next_line, 7);
+		assert_int_equal(a->epoch, epoch);
+		read_all(a, 1, m2, &text);
+		assert_string_equal(text.data, "{ffffffffffffff 10}\n");
+		read_all(a, 5, NULL, &text);
+		assert_string_equal(text.data, "{0123456789abcd 4}\n{0123456789abcd 5}\n");
+		assert_int_equal(applog_tail(a, NULL, 3), 4);
+		assert_int_equal(applog_tail(a, m1, 3), 3);
+		assert_int_equal(applog_tail(a, m2, 50), 1);
+		applog_free(a);
+		a = open_log(*st);
+	}
+	applog_free(a);
+}
+
+static void the_oldest_go_and_the_marks_stay(void **st)
+{
+	struct applog *a = open_log(*st);
+	add(a, m2, 77, 1);
+	for (uint64_t n = 1; n <= 200; n++)
+		add(a, m1, n, 1);
+	assert_true(a->bytes <= limits.app_bytes);
+	uint64_t first = applog_first_line(a);
+	assert_true(first > 100 && first < 201);
+	assert_int_equal(a->next_line, 202);
+	cleanup_buf struct buf text;
+	buf_init(&text, 1 << 20);
+	read_all(a, 1, m2, &text);
+	assert_int_equal(text.len, 0); /* its line is gone */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(applog_last_n(a, m2), 77); /* but not that it was taken */
+		assert_int_equal(applog_last_n(a, m1), 200);
+		assert_int_equal(applog_first_line(a), first);
+		assert_true(a->bytes <= limits.app_bytes);
+		applog_free(a);
+		a = open_log(*st);
+	}
+	/* a machine that is gone is not carried on for ever */
+	applog_forget(a, m2);
+	for (uint64_t n = 201; n <= 400; n++)
+		add(a, m1, n, 1);
+	assert_false(applog_knows(a, m2));
+	applog_free(a);
+	a = open_log(*st);
+	assert_false(applog_knows(a, m2));
+	assert_int_equal(applog_last_n(a, m1), 400);
+	applog_free(a);
+}
+
+static void old_segments_go_by_time(void **st)
+{
+	struct applog *a = open_log(*st);
+	for (uint64_t n = 1; n <= 12; n++)
+		add(a, m1, n, 1);
+	size_t segments = a->nsegments;
+	assert_true(segments >= 2);
+	uint64_t now = a->segments[segments - 1].head.made_us;
+	applog_trim(a, now + limits.keep_us / 2);
+	assert_int_equal(a->nsegments, segments);
+	applog_trim(a, now + 2 * limits.keep_us);
+	assert_int_equal(a->nsegments, 1); /* the newest stays */
+	applog_free(a);
+}
+
+/* Cut at every byte, the log is opened, has a prefix of the lines, and takes the missing ones
+ * again: none lost, none twice. */
+static void after_any_cut_the_missing_lines_are_taken_again(void **st)
+{
+	struct folder *f = *st;
+	struct applog *a = open_log(f);
+	for (uint64_t n = 1; n <= 4; n++)
+		add(a, m1, n, 1);
+	applog_free(a);
+	static const char path[] = "app1/0000000000000001.seg";
+	cleanup_free char *whole = NULL;
+	size_t size;
+	cleanup_buf struct buf text;
+	buf_init(&text, 1 << 20);
+	assert_ok(file_read(f->fd, path, 1 << 20, &whole, &size, &e), e);
+	for (size_t len = 0; len <= size; len++) {
+		uint64_t cut;
+		assert_ok(file_write(f->fd, path, whole, len, 0600, &e), e);
+		assert_ok(applog_open(f->fd, "app1", key, &limits, &a, &cut, &e), e);
+		for (uint64_t n = applog_last_n(a, m1) + 1; n <= 5; n++)
+			add(a, m1, n, 1);
+		applog_free(a);
+		a = open_log(f);
+		read_all(a, 1, m1, &text);
+		assert_string_equal(text.data, "{0123456789abcd 1}\n{0123456789abcd "
+					       "2}\n{0123456789abcd 3}\n{0123456789abcd 4}\n"
+					       "{0123456789abcd 5}\n");
+		applog_free(a);
+		unlinkat(f->fd, "app1/0000000000000002.seg", 0);
+	}
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, folder_make, folder_remove)
+	const struct CMUnitTest tests[] = {
+		T(numbers_and_marks_survive_a_restart),
+		T(the_oldest_go_and_the_marks_stay),
+		T(old_segments_go_by_time),
+		T(after_any_cut_the_missing_lines_are_taken_again),
+	};
+	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+}
