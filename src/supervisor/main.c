@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 
-enum { TICK_US = 1000000, TIDY_TICKS = 10 };
+enum { TICK_US = 1000000, TIDY_TICKS = 2 };
 
 static struct wardd {
 	struct settings settings;

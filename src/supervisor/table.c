@@ -1,6 +1,11 @@
 #include "supervisor/table.h"
+#include "base/file.h"
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/capability.h>
+#include <netinet/in.h>
 #include <stdarg.h>
+#include <string.h>
 #include <sys/socket.h>
 
 void args_add(struct args *a, const char *fmt, ...)
@@ -76,8 +81,37 @@ static void net_args(const struct settings *s, struct args *a)
 	args_add(a, "%s", s->platform.network.private_ipv4);
 }
 
+/* The host's own resolvers, unless the platform's file names others. One on the loopback cannot be
+ * reached from the machines' namespace and is left out. */
+static void host_resolvers(struct args *a)
+{
+	cleanup_free char *text = NULL;
+	struct err e;
+	char *save = NULL, address[64];
+	if (file_read(AT_FDCWD, "/etc/resolv.conf", 16384, &text, NULL, &e) < 0)
+		return;
+	size_t n = 0;
+	for (char *line = strtok_r(text, "\n", &save); line && n < PLATFORM_DNS_MAX;
+	     line = strtok_r(NULL, "\n", &save)) {
+		struct in6_addr v6;
+		struct in_addr v4;
+		if (sscanf(line, " nameserver %63s", address) != 1)
+			continue;
+		bool four = inet_pton(AF_INET, address, &v4) == 1,
+		     six = inet_pton(AF_INET6, address, &v6) == 1;
+		if ((!four && !six) || (four && ntohl(v4.s_addr) >> 24 == 127) ||
+		    (six && IN6_IS_ADDR_LOOPBACK(&v6)))
+			continue;
+		args_add(a, "--upstream");
+		args_add(a, "%s", address);
+		n++;
+	}
+}
+
 static void dns_args(const struct settings *s, struct args *a)
 {
+	if (!s->platform.network.ndns_upstream)
+		host_resolvers(a);
 	for (size_t i = 0; i < s->platform.network.ndns_upstream; i++) {
 		args_add(a, "--upstream");
 		args_add(a, "%s", s->platform.network.dns_upstream[i]);
