@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { BACKOFF_MIN_MS = 20, BACKOFF_MAX_MS = 5000, LIVED_MS = 10000 };
+enum { BACKOFF_MIN_MS = 20, BACKOFF_MAX_MS = 5000, LIVED_MS = 10000, DRAIN_MS = 8000 };
 
 static int start(struct child *k);
 
@@ -241,6 +241,16 @@ static int start(struct child *k)
 	return 0;
 }
 
+/* Tunnels and slow bodies may go on for hours; whoever stops the edge does not wait for them. */
+static int on_drained_enough(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct supervisor *s = arg;
+	for (unsigned i = 0; i < s->nworkers; i++)
+		if (s->worker[i].pid > 0)
+			kill(s->worker[i].pid, SIGKILL);
+	return sd_event_exit(s->loop, 0);
+}
+
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *arg)
 {
 	struct supervisor *s = arg;
@@ -255,6 +265,11 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, v
 	}
 	if (s->watcher.pid)
 		kill(s->watcher.pid, SIGTERM);
+	uint64_t now;
+	(void)sd_event_now(s->loop, CLOCK_MONOTONIC, &now);
+	if (sd_event_add_time(s->loop, NULL, CLOCK_MONOTONIC, now + (uint64_t)DRAIN_MS * 1000, 1000,
+		on_drained_enough, s) < 0)
+		return sd_event_exit(s->loop, 0);
 	return alive || s->watcher.pid ? 0 : sd_event_exit(s->loop, 0);
 }
 

