@@ -6,23 +6,21 @@
 #include "cli/out.h"
 
 enum {
-	PAGE = 1000,
-	TAIL_MAX = 10000,
+	LAST_MAX = 10000,
+	RETRIES = 3,
+	RETRY_MS = 250,
 	RETRY_MAX_MS = 4000,
 	GIVE_UP_MS = 300000,
 	CONNECTED_MS = 20000,
-	RETRIES = 3,
-	RETRY_MS = 250
 };
 
 struct logs {
 	struct cli *c;
 	char cursor[256];
-	size_t seen; /* in this request */
+	int64_t last; /* how many of the last lines are still wanted; 0: all that are kept */
+	size_t seen;  /* in this request */
 	uint64_t heard_ms;
 	bool broken; /* stdout is gone */
-	char **tail; /* ring of the last lines, where only those are wanted */
-	size_t tail_max, tail_n;
 };
 
 static void print_line(const struct logs *l, const char *text, size_t len)
@@ -63,65 +61,51 @@ static int on_line(void *arg, const char *text, size_t len)
 	if (!str_copy(l->cursor, sizeof(l->cursor), cursor))
 		return 0;
 	l->seen++;
-	if (l->tail_max) {
-		char **slot = &l->tail[l->tail_n++ % l->tail_max];
-		free(*slot);
-		*slot = strndup(text, len);
-		return 0;
-	}
 	print_line(l, text, len);
 	if (fflush(stdout) == EOF)
 		l->broken = true;
 	return l->broken;
 }
 
+/* Without a cursor the API begins at the last `limit` lines, or at the beginning; with one, after
+ * it. */
 static int fetch(struct logs *l, struct api *api, const char *app, bool follow, struct err *e)
 {
 	cleanup_buf struct buf path;
-	char limit[16];
+	char limit[24];
 	const char *machine = cli_opt(l->c, "machine");
 	buf_init(&path, 1024);
-	snprintf(limit, sizeof(limit), "%d", PAGE);
-	int r = follow ? api_path(&path, "/v1/apps/%s/logs?follow=1", app)
-		       : api_path(&path, "/v1/apps/%s/logs?limit=%s", app, limit);
+	snprintf(limit, sizeof(limit), "%lld", (long long)l->last);
+	int r = api_path(
+	    &path, follow ? "/v1/apps/%s/logs?follow=1" : "/v1/apps/%s/logs?follow=0", app);
 	if (r == 0 && machine)
 		r = api_path(&path, "&machine=%s", machine);
 	if (r == 0 && *l->cursor)
 		r = api_path(&path, "&after=%s", l->cursor);
+	if (r == 0 && l->last && !(follow && *l->cursor))
+		r = api_path(&path, "&limit=%s", limit);
 	l->seen = 0;
-	return r < 0 ? err_set(e, ERR_NO_MEMORY, "no memory for a request")
-		     : api_lines(api, path.data, on_line, l, e);
+	if (r < 0)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a request");
+	r = api_lines(api, path.data, on_line, l, e);
+	l->last = MAX(l->last - (int64_t)l->seen, (int64_t)0);
+	return r;
 }
 
-/* Page by page to where the log ends now; a connection that breaks is taken up a few times. */
+/* To where the log ends now; a connection that breaks is taken up a few times. */
 static int fetch_all(struct logs *l, struct api *api, const char *app, struct err *e)
 {
+	bool limited = l->last;
 	for (unsigned failures = 0;;) {
+		bool some = *l->cursor;
 		int r = fetch(l, api, app, false, e);
-		if (r == 0 && (!l->seen || l->broken))
+		if (r == 0 || l->broken || (limited && !l->last))
 			return 0;
-		failures = r == 0 || l->seen ? 0 : failures + 1;
-		if (r < 0 && (e->code != ERR_UNAVAILABLE || failures == RETRIES))
+		failures = l->seen ? 0 : failures + 1;
+		if (e->code != ERR_UNAVAILABLE || failures == RETRIES || (!some && !l->seen))
 			return r;
-		if (r < 0)
-			usleep(RETRY_MS * 1000);
+		usleep(RETRY_MS * 1000);
 	}
-}
-
-static void print_tail(struct logs *l)
-{
-	size_t n = MIN(l->tail_n, l->tail_max);
-	for (size_t i = l->tail_n - n; i < l->tail_n; i++) {
-		char *s = l->tail[i % l->tail_max];
-		if (s)
-			print_line(l, s, strlen(s));
-		free(s);
-		l->tail[i % l->tail_max] = NULL;
-	}
-	free(l->tail);
-	l->tail = NULL;
-	l->tail_max = 0;
-	fflush(stdout);
 }
 
 static int follow(struct logs *l, struct api *api, const char *app, struct err *e)
@@ -159,23 +143,14 @@ static int run(struct cli *c, struct err *e)
 	char app[64];
 	struct api *api = NULL;
 	struct logs l = { .c = c };
-	int64_t last = 0;
 	int r = app_name(c, app, e);
 	if (r == 0)
 		r = cli_api(c, &api, e);
 	if (r == 0)
-		r = cli_opt_int(c, "lines", 1, TAIL_MAX, &last, e);
+		r = cli_opt_int(c, "lines", 1, LAST_MAX, &l.last, e);
 	if (r < 0)
 		return r;
-	if (last && !(l.tail = calloc((size_t)last, sizeof(*l.tail))))
-		return err_set(e, ERR_NO_MEMORY, "no memory for the last lines");
-	l.tail_max = (size_t)last;
-	bool follows = cli_opt(c, "follow");
-	if (last || !follows)
-		r = fetch_all(&l, api, app, e);
-	if (last)
-		print_tail(&l);
-	return r == 0 && !l.broken && follows ? follow(&l, api, app, e) : r;
+	return cli_opt(c, "follow") ? follow(&l, api, app, e) : fetch_all(&l, api, app, e);
 }
 
 const struct command cmd_logs = {

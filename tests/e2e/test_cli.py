@@ -411,21 +411,20 @@ class Log:
                         "message": f"line {n}"} for n in ns]
 
     def serve(self, r):
-        after = re.search(r"after=c(\d+)", r.path)
-        after = int(after[1]) if after else 0
-        limit = re.search(r"limit=(\d+)", r.path)
-        limit = int(limit[1]) if limit else 10_000
-        page = [l for l in self.lines if l["n"] > after][:limit]
+        query = dict(re.findall(r"(\w+)=([^&]*)", r.path))
+        after, limit = int(query.get("after", "c0")[1:]), int(query.get("limit", 1 << 30))
+        page = [l for l in self.lines if l["n"] > after]
+        page = page[:limit] if after else page[-limit:]  # as ward-telemetry: the last ones, unless there is a cursor
         cut = next((i for i, l in enumerate(page) if l["n"] in self.breaks), None)
         if cut is not None:
             self.breaks.discard(page[cut]["n"])
             return r.lines(page[:cut], cut=True)
-        if "follow=1" in r.path and not page:
+        if query["follow"] == "1" and not page:
             time.sleep(0.2)
         r.lines(page)
 
 
-def test_logs_come_whole_in_pages(ward, api):
+def test_logs_come_whole(ward, api):
     log = Log(api)
     log.add(*range(1, 2501))
     got = [json.loads(l)["n"] for l in ward("logs", "--app", "shop", "--json").stdout.splitlines()]
@@ -434,10 +433,13 @@ def test_logs_come_whole_in_pages(ward, api):
     assert MACHINE in ward("logs", "--app", "shop", "-n", "1", "--machine", MACHINE).stdout
 
 
-def test_a_broken_page_is_taken_up(ward, api):
+def test_a_broken_log_is_taken_up(ward, api):
     log = Log(api, breaks=[4, 7])
     log.add(*range(1, 10))
     assert [json.loads(l)["n"] for l in ward("logs", "--app", "shop", "--json").stdout.splitlines()] == list(range(1, 10))
+    log.breaks = {98}
+    log.add(*range(10, 101))
+    assert [json.loads(l)["n"] for l in ward("logs", "-n", "5", "--app", "shop", "--json").stdout.splitlines()] == [96, 97, 98, 99, 100]
     assert "[unavailable]" in ward("logs", "-f", "--app", "shop", code=6, env={"WARD_API_URL": "unix:///tmp/nobody/api.sock"}).stderr
 
 
