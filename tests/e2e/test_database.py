@@ -31,7 +31,7 @@ def three(tmp_path_factory):
         yield p, made
         for name in made:
             p.api("DELETE", f"/v1/apps/{name}", want=202)
-        wait_for("nothing to be left", lambda: not p.machine_leftovers(), 60)
+        p.wait_clean()
 
 
 def dial(p, made, who, address, port=5432):

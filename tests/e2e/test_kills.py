@@ -22,7 +22,7 @@ def served(tmp_path_factory):
         p.ward("deploy", "--config", d / "fly.toml", "--image", d / "one.oci.tar")
         yield p
         p.ward("apps", "destroy", "kept", "--yes")
-        wait_for("nothing to be left of the machine", lambda: not p.machine_leftovers(), 60)
+        p.wait_clean()
         p.stop()
         assert not p.leftovers()
 

@@ -7,7 +7,7 @@
 
 Everything it made is gone at the end, and leftovers() says what is not.
 """
-import http.client, json, os, pathlib, secrets, shutil, signal, socket, ssl, subprocess, time
+import http.client, json, os, pathlib, re, secrets, shutil, signal, socket, ssl, subprocess, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 STAGE = pathlib.Path(os.environ.get("WARD_STAGE", ROOT / "build/stage"))
@@ -134,7 +134,7 @@ key_file = true
         token = self.lib / "vault/bootstrap-token"
         wait_for("the bootstrap token", lambda: self.alive() and token.exists() and token.read_text().strip(), 60)
         self.token = token.read_text().strip()
-        wait_for("the API", lambda: self.alive() and self.api("GET", "/v1/status")[0] == 200, 60)
+        wait_for("the API and the store", lambda: self.alive() and self.api("GET", "/v1/status", want=200)["store"]["connected"], 60)
 
     def alive(self):
         if self.wardd and self.wardd.poll() is not None:
@@ -174,9 +174,17 @@ key_file = true
 
     def machine_leftovers(self):
         """What a destroyed machine must not leave while the platform runs on."""
-        left = [f"folder {d}" for base in (self.lib, self.run) for d in (base / "machines").glob("*")]
+        left = [f"folder {d}" for base in (self.lib, self.run) for d in (base / "machines").glob("*") if re.fullmatch("[0-9a-f]{14}", d.name)]
         mine = processes(lambda pid, uid, cmd: uid in MACHINE_UIDS and self.in_instance(pid))
         return left + [f"process {p}" for p in mine] + [f"tap {t}" for t in self.taps()]
+
+    def wait_clean(self, timeout=60):
+        """Waits until no machine has left anything; what is left is in the failure."""
+        def clean():
+            left = self.machine_leftovers()
+            assert not left, left
+            return True
+        wait_for("nothing to be left of the machines", clean, timeout)
 
     def in_instance(self, pid):
         try:
