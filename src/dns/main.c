@@ -89,6 +89,7 @@ int main(int argc, char **argv)
 		server.folder_path = folder;
 		r = run(&e);
 	}
-	log_err(&e, "ward-dns");
+	if (r < 0)
+		log_err(&e, "ward-dns");
 	return 1;
 }

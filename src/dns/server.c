@@ -36,9 +36,9 @@ struct pending {
 static void load(struct server *s)
 {
 	cleanup_free char *text = NULL;
-	size_t len;
+	size_t len = 0;
 	struct err e;
-	struct names_table t;
+	struct names_table t = { 0 };
 	int r = file_read(s->folder, "table.json", NAMES_FILE_MAX, &text, &len, &e);
 	if (r == 0)
 		r = names_table_parse(&t, text, len, &e);
@@ -285,7 +285,7 @@ static struct client **place(struct server *s, const struct in6_addr *from)
 static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct server *s = arg;
-	struct sockaddr_in6 from;
+	struct sockaddr_in6 from = { 0 };
 	socklen_t size = sizeof(from);
 	cleanup_close int conn =
 	    accept4(fd, (struct sockaddr *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -56,17 +56,19 @@ static int parse_address(struct sockaddr_storage *to, const char *text, struct e
 int upstream_new(
     struct upstream **ret, sd_event *loop, const char *const *address, size_t n, struct err *e)
 {
+	if (n > UPSTREAM_SERVERS_MAX)
+		return err_set(e, ERR_INVALID, "at most %d --upstream", UPSTREAM_SERVERS_MAX);
 	struct upstream *u = calloc(1, sizeof(*u));
-	int r = u && n <= UPSTREAM_SERVERS_MAX
-		    ? 0
-		    : err_set(e, ERR_INVALID, "at most %d --upstream", UPSTREAM_SERVERS_MAX);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = parse_address(&u->server[u->servers++], address[i], e);
-	if (r < 0) {
-		free(u);
-		return r;
-	}
+	if (!u)
+		return err_set(e, ERR_NO_MEMORY, "no memory for the upstream resolvers");
 	u->loop = loop;
+	for (size_t i = 0; i < n; i++) {
+		int r = parse_address(&u->server[u->servers++], address[i], e);
+		if (r < 0) {
+			free(u);
+			return r;
+		}
+	}
 	*ret = u;
 	return 0;
 }

@@ -20,13 +20,12 @@ int blob_has(int blobs, const char digest[65])
 /* Hash and bytes in one go: the source may be changed by whoever holds it, the copy may not. */
 static int copy(int from, int to, char hex[65], struct err *e)
 {
-	enum { CHUNK = 256 * 1024 };
+	static char chunk[256 * 1024];
 	struct sha256 *h = NULL;
-	cleanup_free char *chunk = malloc(CHUNK);
 	uint64_t at = 0;
-	int r = chunk ? sha256_new(&h, e) : err_set(e, ERR_NO_MEMORY, "no memory to copy a blob");
+	int r = sha256_new(&h, e);
 	while (r == 0) {
-		ssize_t n = pread(from, chunk, CHUNK, (off_t)at);
+		ssize_t n = pread(from, chunk, sizeof(chunk), (off_t)at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

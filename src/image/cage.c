@@ -26,7 +26,8 @@ static int close_others(const int *keep, size_t n, struct err *e)
 	unsigned from = 3;
 	if (n > MAX_KEPT)
 		return err_set(e, ERR_INTERNAL, "more than %d fds to keep", MAX_KEPT);
-	memcpy(list, keep, n * sizeof(int));
+	if (n)
+		memcpy(list, keep, n * sizeof(int));
 	qsort(list, n, sizeof(int), compare);
 	for (size_t i = 0; i < n; i++) {
 		unsigned fd = (unsigned)list[i];

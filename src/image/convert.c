@@ -23,7 +23,7 @@ struct image {
 static int read_image(const struct convert *c, struct image *im, struct err *e)
 {
 	cleanup_free char *manifest = NULL, *config = NULL;
-	size_t len;
+	size_t len = 0;
 	int r = blob_read(c->blobs, im->digest, OCI_DOCUMENT_MAX, &manifest, &len, e);
 	if (r == 0)
 		r = oci_manifest_parse(&im->manifest, manifest, len, e);
@@ -118,7 +118,7 @@ static int write_description(const struct convert *c, const struct image *im, st
 static int from_cache(const struct convert *c, struct image *im, struct err *e)
 {
 	char name[80];
-	const char *root;
+	const char *root = "";
 	cleanup_json json_t *j = NULL;
 	snprintf(name, sizeof(name), "%s.json", im->digest);
 	int r = json_read_file(c->images, name, OCI_DOCUMENT_MAX, &j, e);

@@ -62,6 +62,7 @@ int main(int argc, char **argv)
 		    &e);
 	if (r == 0)
 		r = serve(listen_fd, 1U << DAEMON_AGENT, answer, &e);
-	log_err(&e, "ward-image-convert");
+	if (r < 0)
+		log_err(&e, "ward-image-convert");
 	return 1;
 }

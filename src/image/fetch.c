@@ -20,7 +20,7 @@ static int complete(
 	memcpy(name, digest, sizeof(name));
 	for (int hop = 0;; hop++) {
 		cleanup_free char *text = NULL;
-		size_t len;
+		size_t len = 0;
 		int r = blob_read(f->blobs, name, OCI_DOCUMENT_MAX, &text, &len, e);
 		if (r == 0)
 			r = oci_manifest_parse(m, text, len, e);
@@ -49,7 +49,7 @@ static int adopt(
     const struct fetch *f, int image, struct oci_manifest *m, char ret[65], struct err *e)
 {
 	cleanup_free char *text = NULL;
-	size_t len;
+	size_t len = 0;
 	struct sha256 *h = NULL;
 	int r = file_read(image, "manifest.json", OCI_DOCUMENT_MAX, &text, &len, e);
 	if (r == 0)
@@ -96,8 +96,8 @@ static int from_registry(const struct fetch *f, const struct image_ref *ref, int
 int fetch(const struct fetch *f, int conn, const struct image_ask *ask, char ret_digest[65],
     struct err *e)
 {
-	struct image_ref ref;
-	struct oci_manifest *m = malloc(sizeof(*m));
+	struct image_ref ref = { 0 };
+	struct oci_manifest *m = calloc(1, sizeof(*m));
 	int r = m ? image_ref_parse(&ref, ask->ref, e)
 		  : err_set(e, ERR_NO_MEMORY, "no memory to fetch an image");
 	if (r == 0) {

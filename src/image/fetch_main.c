@@ -105,6 +105,7 @@ int main(int argc, char **argv)
 		    &e);
 	if (r == 0)
 		r = serve(listen_fd, 1U << DAEMON_AGENT | 1U << DAEMON_API, answer, &e);
-	log_err(&e, "ward-image-fetch");
+	if (r < 0)
+		log_err(&e, "ward-image-fetch");
 	return 1;
 }

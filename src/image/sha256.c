@@ -13,7 +13,8 @@ int sha256_new(struct sha256 **ret, struct err *e)
 		h->ctx = EVP_MD_CTX_new();
 	if (!h || !h->ctx || !EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL)) {
 		sha256_free(h);
-		return err_set(e, ERR_NO_MEMORY, "cannot begin a SHA-256");
+		err_set(e, ERR_NO_MEMORY, "cannot begin a SHA-256");
+		return -ENOMEM;
 	}
 	*ret = h;
 	return 0;

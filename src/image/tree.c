@@ -13,12 +13,13 @@ struct tree {
 static size_t hash(
     const struct tree *t, const struct tree_node *parent, const char *name, size_t len)
 {
-	uint8_t in[sizeof(parent) + TREE_NAME_MAX];
+	const uintptr_t id = (uintptr_t)parent;
+	uint8_t in[sizeof(id) + TREE_NAME_MAX];
 	uint64_t out;
 	_Static_assert(sizeof(out) == crypto_shorthash_BYTES, "the hash fits");
-	memcpy(in, &parent, sizeof(parent));
-	memcpy(in + sizeof(parent), name, len);
-	crypto_shorthash((uint8_t *)&out, in, sizeof(parent) + len, t->key);
+	memcpy(in, &id, sizeof(id));
+	memcpy(in + sizeof(id), name, len);
+	crypto_shorthash((uint8_t *)&out, in, sizeof(id) + len, t->key);
 	return out & (t->buckets - 1);
 }
 
@@ -34,7 +35,7 @@ static struct tree_node *find(
 static int grow(struct tree *t)
 {
 	size_t old = t->buckets;
-	struct tree_node **before = t->bucket, **now = calloc(old * 2, sizeof(*now));
+	struct tree_node **before = t->bucket, **now = calloc(old * 2, sizeof(struct tree_node *));
 	if (!now)
 		return -ENOMEM;
 	t->bucket = now;
@@ -145,9 +146,10 @@ static int add(struct tree *t, struct tree_node *parent, const char *name, size_
 static void remove_leaf(struct tree *t, struct tree_node *n)
 {
 	struct tree_node **at = &t->bucket[hash(t, n->parent, n->name, strlen(n->name))];
-	while (*at != n)
+	while (*at && *at != n)
 		at = &(*at)->chain;
-	*at = n->chain;
+	if (*at)
+		*at = n->chain;
 	if (n->prev)
 		n->prev->next = n->next;
 	else if (n->parent)
@@ -286,9 +288,9 @@ static int locate(struct tree *t, const char *path, bool create, struct tree_nod
 static int whiteout(struct tree *t, const char *path, struct err *e)
 {
 	static const char mark[] = ".wh.", opaque[] = ".wh..wh..opq", reserved[] = ".wh..wh.";
-	struct tree_node *dir, *n;
-	const char *name;
-	size_t len;
+	struct tree_node *dir = t->root, *n;
+	const char *name = "";
+	size_t len = 0;
 	int r = locate(t, path, false, &dir, &name, &len, e);
 	if (r == -ENOENT)
 		return 0; /* nothing to take away */
@@ -328,9 +330,9 @@ static int inode_of(
 		*ret = inode_new(t, entry);
 		return *ret ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for the image's files");
 	}
-	struct tree_node *dir, *n = NULL;
-	const char *name;
-	size_t len;
+	struct tree_node *dir = t->root, *n = NULL;
+	const char *name = "";
+	size_t len = 0;
 	int r = locate(t, entry->link, false, &dir, &name, &len, e);
 	if (r == 0 && len)
 		n = find(t, dir, name, len);
@@ -346,16 +348,16 @@ static int inode_of(
 
 static int place(struct tree *t, const struct tree_entry *entry, struct err *e)
 {
-	struct tree_node *dir, *n = NULL;
+	struct tree_node *dir = t->root, *n = NULL;
 	struct tree_inode *inode = NULL;
-	const char *name;
-	size_t len;
+	const char *name = "";
+	size_t len = 0;
 	int r = locate(t, entry->path, true, &dir, &name, &len, e);
 	if (r == 0 && !len && entry->type != TREE_DIR)
 		r = err_set(e, ERR_IMAGE, "its root is not a folder");
 	if (r == 0)
 		r = inode_of(t, entry, &inode, e);
-	if (r < 0)
+	if (r < 0 || !inode)
 		return r;
 	n = len ? find(t, dir, name, len) : t->root;
 	if (n && n->inode->type == TREE_DIR && inode->type == TREE_DIR) {
@@ -401,7 +403,7 @@ void tree_free(struct tree *t)
 {
 	if (!t)
 		return;
-	if (t->root)
+	if (t->bucket && t->root)
 		prune(t, t->root, true, UINT32_MAX);
 	free(t->bucket);
 	free(t);

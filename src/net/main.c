@@ -153,7 +153,8 @@ int main(int argc, char **argv)
 		log_info("serving %zu taps of instance %s", network.taps, places.instance);
 		r = loop(listen_fd, &e);
 	}
-	log_err(&e, "ward-net");
+	if (r < 0)
+		log_err(&e, "ward-net");
 	network_stop(&network);
 	return 1;
 }

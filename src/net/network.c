@@ -124,7 +124,7 @@ static void describe(const struct network *n, const struct tap *t, struct net_an
 int network_tap_open(struct network *n, const struct net_tap *ask, struct net_answer *ret,
     int *ret_fd, struct err *e)
 {
-	struct tap t;
+	struct tap t = { 0 };
 	int r = wanted(n, ask, &t, e);
 	if (r < 0)
 		return r;
@@ -166,7 +166,7 @@ int network_tap_open(struct network *n, const struct net_tap *ask, struct net_an
 
 int network_tap_remove(struct network *n, const struct net_tap *ask, struct err *e)
 {
-	char machine[MACHINE_ID_LEN + 1];
+	char machine[MACHINE_ID_LEN + 1] = "";
 	int r = machine_of(machine, ask, e);
 	if (r < 0)
 		return r;

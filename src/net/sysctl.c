@@ -17,7 +17,7 @@ int sysctl_get(const char *name, char *dst, size_t size, struct err *e)
 	int r = path_of(path, sizeof(path), name, e);
 	if (r == 0)
 		r = file_read(AT_FDCWD, path, 256, &text, NULL, e);
-	if (r < 0)
+	if (r < 0 || !text)
 		return r;
 	text[strcspn(text, "\n")] = 0;
 	return str_copy(dst, size, text) ? 0 : err_set(e, ERR_TOO_LARGE, "%s is too long", path);

@@ -2,15 +2,17 @@
 #include "base/str.h"
 #include <arpa/inet.h>
 
+static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-_";
+
 static int take_name(const json_t *o, const char *path, const char *key,
     char dst[NAMES_LABEL_MAX + 1], struct err *e)
 {
-	const char *s;
+	const char *s = "";
 	int r = json_need_str(o, path, key, &s, e);
 	if (r < 0)
 		return r;
 	/* group names may have "_", which a name on the wire may have too */
-	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_");
+	size_t n = strspn(s, letters);
 	bool empty = !n && !s[0] && streq(key, "group"); /* a machine may be in none */
 	if ((!n && !empty) || s[n] || !str_copy(dst, NAMES_LABEL_MAX + 1, s))
 		return err_set(e, ERR_INVALID, "%s.%s is not a name of at most %d letters", path,
@@ -30,7 +32,7 @@ static int take_record(const json_t *o, size_t i, struct name_record *r, struct 
 {
 	char path[40];
 	const char *machine = "", *ip6 = "", *state = "";
-	int64_t network;
+	int64_t network = 0;
 	snprintf(path, sizeof(path), "records[%zu]", i);
 	if (!json_is_object(o))
 		return err_set(e, ERR_INVALID, "%s is not an object", path);
@@ -119,16 +121,42 @@ void names_table_done(struct names_table *t)
 	*t = (struct names_table){ 0 };
 }
 
+static bool is_label(const char *s)
+{
+	return *s && !s[strspn(s, letters)];
+}
+
+/* One machine whose names cannot be names must not take away those of all others. */
+static bool readable(const struct name_record *r)
+{
+	return is_label(r->app) && is_label(r->region) && id_is_machine(r->machine) &&
+	       belongs(&r->ip6, r->network);
+}
+
+/* DNS knows no difference of case; a group that still is no label has no name. */
+static void group_label(char dst[NAMES_LABEL_MAX + 1], const char *group)
+{
+	str_copy(dst, NAMES_LABEL_MAX + 1, group);
+	for (char *c = dst; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	if (!is_label(dst))
+		dst[0] = 0;
+}
+
 char *names_table_format(const struct name_record *r, size_t n)
 {
 	cleanup_json json_t *list = json_array();
 	for (size_t i = 0; i < n; i++) {
-		char ip6[INET6_ADDRSTRLEN];
+		char ip6[INET6_ADDRSTRLEN], group[NAMES_LABEL_MAX + 1];
+		if (!readable(&r[i]))
+			continue;
+		group_label(group, r[i].group);
 		json_t *one = inet_ntop(AF_INET6, &r[i].ip6, ip6, sizeof(ip6))
 				  ? json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s}", "app",
 					r[i].app, "network", (json_int_t)r[i].network, "machine",
 					r[i].machine, "ip6", ip6, "region", r[i].region, "group",
-					r[i].group, "state", r[i].started ? "started" : "stopped")
+					group, "state", r[i].started ? "started" : "stopped")
 				  : NULL;
 		if (!one || json_array_append_new(list, one))
 			return NULL;

@@ -33,7 +33,9 @@ int names_table_parse(
     struct names_table *t, const char *text, size_t len, struct err *e) must_check;
 void names_table_done(struct names_table *t);
 
-/* The file's text; state "started" or "stopped". The caller frees; NULL on no memory. */
+/* The file's text; state "started" or "stopped". What could not be read back is left out: a record
+ * with an app, region or address that is none; a group that is no label. The caller frees; NULL on
+ * no memory. */
 char *names_table_format(const struct name_record *r, size_t n);
 
 /* The records of one app in one network: *ret_count of them from the returned one on; NULL if none.

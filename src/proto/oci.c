@@ -54,8 +54,8 @@ static int parse_object(const char *text, size_t len, json_t **ret, struct err *
 static int parse_blob(
     struct oci_blob *b, const char **ret_type, const json_t *o, const char *path, struct err *e)
 {
-	const char *digest;
-	int64_t size;
+	const char *digest = "";
+	int64_t size = 0;
 	struct oci_blob got = { 0 };
 	int r = json_need_str(o, path, "mediaType", ret_type, e);
 	if (r == 0)
@@ -82,8 +82,8 @@ static int choose(struct oci_manifest *m, const json_t *list, struct err *e)
 		return err_set(e, ERR_IMAGE, "lists more than %d manifests", OCI_LISTED_MAX);
 	json_array_foreach ((json_t *)(uintptr_t)list, i, o) {
 		json_t *platform = NULL;
-		const char *os = "", *arch = "", *variant = "", *type;
-		struct oci_blob b;
+		const char *os = "", *arch = "", *variant = "", *type = "";
+		struct oci_blob b = { 0 };
 		int r = json_opt_object(o, "manifests", "platform", &platform, e);
 		if (r == 0)
 			r = parse_blob(&b, &type, o, "manifests", e);
@@ -118,7 +118,7 @@ static int parse_layers(struct oci_manifest *m, const json_t *list, struct err *
 		    json_array_size(list), OCI_LAYERS_MAX);
 	json_array_foreach ((json_t *)(uintptr_t)list, i, o) {
 		char path[32];
-		const char *type;
+		const char *type = "";
 		size_t k = 0;
 		snprintf(path, sizeof(path), "layers[%zu]", i);
 		if (!json_is_object(o))

@@ -30,6 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t secret[8] = { 0xfd, 0xaa, 0x5e, 0xc7, 0x5e, 0xc7, 0x5e, 0xc7 };
 	const struct names_table t = { countof(records), records };
+	/* the question is repeated in the answer */
+	const bool asked = memmem(data, size, secret, sizeof(secret));
 	memcpy(records[2].ip6.s6_addr, secret, sizeof(secret));
 	for (int tcp = 0; tcp < 2; tcp++) {
 		uint8_t *answer = NULL;
@@ -40,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (v == PACKET_ANSWERED &&
 		    (len < 12 || len > (tcp ? (size_t)PACKET_TCP_MAX : (size_t)PACKET_UDP_EDNS) ||
 			memcmp(answer, data, 2) != 0 || !(answer[2] & 0x80) ||
-			memmem(answer, len, secret, sizeof(secret))))
+			(!asked && memmem(answer, len, secret, sizeof(secret)))))
 			abort();
 		if (v == PACKET_FORWARD) {
 			if (packet_fits(data, size, data, size))

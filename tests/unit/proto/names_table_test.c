@@ -43,6 +43,18 @@ static void what_is_written_is_read(void **s)
 	assert_non_null(names_table_network(&t, 9, &n));
 	assert_int_equal(n, 1);
 	names_table_done(&t);
+	struct name_record odd[] = { record("ok", 7, 1), record("ok", 7, 2), record("Not ok", 7, 3),
+		record("ok", 7, 4) };
+	str_copy(odd[0].group, sizeof(odd[0].group), "Web");
+	str_copy(odd[1].group, sizeof(odd[1].group), "a b");
+	odd[3].network = 8;
+	text = names_table_format(odd, countof(odd));
+	assert_ok(names_table_parse(&t, text, strlen(text), &e), e);
+	free(text);
+	assert_int_equal(t.count, 2);
+	assert_string_equal(t.record[0].group, "web");
+	assert_string_equal(t.record[1].group, "");
+	names_table_done(&t);
 	text = names_table_format(NULL, 0);
 	assert_ok(names_table_parse(&t, text, strlen(text), &e), e);
 	assert_null(names_table_network(&t, 7, &n));
