@@ -77,3 +77,16 @@ int rights_drop(
 		return err_set(e, ERR_WALL, "rights are left after they were dropped");
 	return 0;
 }
+
+int rights_limit(uint64_t caps, struct err *e)
+{
+	uint64_t now = 0;
+	int k = drop_bounding(caps);
+	if (k == 0)
+		k = get_permitted(&now);
+	if (k < 0)
+		return err_sys(e, -k, "cannot shrink the bounding set of capabilities");
+	if (set_caps(now & caps, false))
+		return err_sys(e, errno, "cannot shrink the capabilities");
+	return 0;
+}

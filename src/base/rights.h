@@ -9,3 +9,7 @@
  * and sets no_new_privs. Verifies what came of it. */
 int rights_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t ngroups, uint64_t caps,
     struct err *e) must_check;
+
+/* Root without what it will never need: takes all capabilities but `caps` out of this process's
+ * sets and of its bounding set, so that no child can have them either. */
+int rights_limit(uint64_t caps, struct err *e) must_check;

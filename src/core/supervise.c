@@ -15,9 +15,12 @@ static bool runs(const struct unit *u)
 	return u->state == UNIT_UP || u->state == UNIT_STOPPING || u->state == UNIT_KILLED;
 }
 
-/* What waits for a one-shot waits for its end. */
+/* What waits for a one-shot waits for its end. Who ran before does not wait again: it must be able
+ * to come back while what it came after is down. */
 static bool ready(const struct supervise *s, const struct unit *u)
 {
+	if (u->started_once && !u->oneshot)
+		return true;
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct unit *other = &s->unit[i];
 		bool fine =

@@ -21,8 +21,9 @@ enum unit_state {
 
 struct unit {
 	bool wanted, oneshot;
-	uint32_t after; /* bit i: unit i must be up, or done, before this one starts; and ends after
-			   it */
+	/* bit i: unit i must be up, or done, before the first start of this one; and ends after it
+	 */
+	uint32_t after;
 	enum unit_state state;
 	unsigned failures; /* in a row, for the back-off */
 	uint32_t restarts; /* starts after the first */

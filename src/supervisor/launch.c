@@ -8,6 +8,7 @@
 #include "supervisor/logs.h"
 #include "supervisor/netns.h"
 #include "supervisor/row_view.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
@@ -18,7 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-enum { PASSED_MAX = ROW_FDS_MAX + DAEMON_MAX + 2, FIRST_FD = 3 };
+enum { PASSED_MAX = ROW_FDS_MAX + DAEMON_MAX + 2, FIRST_FD = 3, DAEMON_PIDS = 512 };
 struct passed {
 	size_t n;
 	int fd[PASSED_MAX];
@@ -205,6 +206,30 @@ static int execute(const struct settings *s, enum row id, const struct passed *p
 	return err_sys(e, errno, "cannot become %s", program);
 }
 
+/* A daemon that makes its sockets itself (etcd) does not start over those of a killed one. */
+static int remove_stale_sockets(const struct settings *s, const struct row_def *row, struct err *e)
+{
+	char path[128];
+	if (!row->run_folder || row->oneshot)
+		return 0;
+	snprintf(path, sizeof(path), "%s/%s", s->places.run, row->run_folder);
+	cleanup_close int fd = dir_open(AT_FDCWD, path, e);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d)
+		return err_sys(e, errno, "cannot look into %s", path);
+	steal_fd(&fd);
+	int r = 0;
+	for (struct dirent *de; r == 0 && (de = readdir(d));) {
+		struct stat st;
+		if (fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISSOCK(st.st_mode) && unlinkat(dirfd(d), de->d_name, 0))
+			r = err_sys(
+			    e, errno, "cannot remove the old socket %s/%s", path, de->d_name);
+	}
+	closedir(d);
+	return r;
+}
+
 static int child(const struct settings *s, enum row id, const struct row_fds *fds, struct err *e)
 {
 	const struct row_def *row = &rows[id];
@@ -219,6 +244,8 @@ static int child(const struct settings *s, enum row id, const struct row_fds *fd
 	int r = log < 0 ? log : 0;
 	if (r == 0)
 		r = cgroup_enter(&s->cgroups, cgroup, e);
+	if (r == 0)
+		r = remove_stale_sockets(s, row, e);
 	if (r == 0)
 		r = add_passwords(s, row, &p, e);
 	if (r == 0)
@@ -240,7 +267,7 @@ int launch(const struct settings *s, enum row row, const struct row_fds *fds, pi
 {
 	char cgroup[64];
 	launch_cgroup(cgroup, sizeof(cgroup), s, row);
-	int r = cgroup_make(&s->cgroups, cgroup, &(struct cgroup_limits){ 0 }, e);
+	int r = cgroup_make(&s->cgroups, cgroup, &(struct cgroup_limits){ .pids = DAEMON_PIDS }, e);
 	if (r < 0)
 		return r;
 	/* what an earlier run left behind would hold its locks and folders */

@@ -7,12 +7,14 @@
  * machines go on and the next wardd adopts them. */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/rights.h"
 #include "supervisor/folders.h"
 #include "supervisor/logs.h"
 #include "supervisor/netns.h"
 #include "supervisor/serve.h"
 #include "supervisor/swap.h"
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -119,6 +121,16 @@ static int refuse_plain_swap(struct err *e)
 	return r;
 }
 
+/* What root is used for here and in what is started. Missing, so gone for good: modules, raw I/O,
+ * reboot, the clock, the kernel's log, audit, and more. */
+#define NEEDED                                                                                     \
+	(1ULL << CAP_CHOWN | 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH |              \
+	    1ULL << CAP_FOWNER | 1ULL << CAP_FSETID | 1ULL << CAP_KILL | 1ULL << CAP_SETGID |      \
+	    1ULL << CAP_SETUID | 1ULL << CAP_SETPCAP | 1ULL << CAP_NET_BIND_SERVICE |              \
+	    1ULL << CAP_NET_ADMIN | 1ULL << CAP_NET_RAW | 1ULL << CAP_SYS_CHROOT |                 \
+	    1ULL << CAP_SYS_PTRACE | 1ULL << CAP_SYS_ADMIN | 1ULL << CAP_SYS_RESOURCE |            \
+	    1ULL << CAP_MKNOD | 1ULL << CAP_BPF)
+
 static int up(int argc, char **argv, struct err *e)
 {
 	struct settings *s = &wardd.settings;
@@ -129,6 +141,8 @@ static int up(int argc, char **argv, struct err *e)
 	int r = settings_init(s, argc, argv, e);
 	if (r == 0)
 		r = daemon_users_load(e);
+	if (r == 0)
+		r = rights_limit(NEEDED, e);
 	if (r == 0)
 		r = refuse_plain_swap(e);
 	if (r == 0)

@@ -174,6 +174,21 @@ def test_daemons_and_cages_survive_wardd_and_are_adopted(lab):
     assert w.stop() == 0 and not w.leftovers()
 
 
+def test_etcd_comes_back_over_its_own_old_sockets(lab):
+    w = lab("etcd")
+
+    def healthy():
+        c = wardtest.UnixConnection(w.run / "etcd.sock", 5)
+        c.request("GET", "/health")
+        return json.loads(c.getresponse().read())["health"] == "true"
+
+    wardtest.wait_for("etcd", healthy, 20)
+    pid = w.agent("root").status()["etcd"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wardtest.wait_for("etcd again", healthy, 20)
+    assert w.agent("root").status()["etcd"]["pid"] not in (0, pid)
+
+
 def test_what_died_meanwhile_is_started_anew(lab):
     w = lab("vault")
     pid = w.up("vault")["pid"]
@@ -247,6 +262,22 @@ def test_a_typo_in_the_platform_file_is_named(lab, libexec):
     with pytest.raises(RuntimeError) as e:
         w.__enter__()
     assert "htps" in str(e.value) and "ward.toml" in str(e.value) and "line" in str(e.value)
+
+
+def test_doctor_answers_in_lines_of_json(lab):
+    w = lab("vault")
+    w.up("vault")
+    p = subprocess.run([wardtest.LIBEXEC / "ward-doctor", "--root", str(w.root), "--instance", w.instance, "--json"], stdout=subprocess.PIPE,
+                       text=True, timeout=60)
+    checks = {c["name"]: c for c in map(json.loads, p.stdout.splitlines())}
+    assert all(set(c) == {"name", "status", "required", "found", "next"} and c["status"] in ("ok", "warn", "fail", "absent") for c in checks.values())
+    assert {"kvm", "cgroup", "tun", "wireguard", "bpf", "swap", "disk", "users", "programs", "landlock", "clock"} <= set(checks)
+    assert all(c["next"] for c in checks.values() if c["status"] == "fail")
+    assert checks["daemons"]["status"] == "ok" and "all 1 run" in checks["daemons"]["found"]
+    assert checks["engine"]["status"] == "warn" and "NOT an isolation boundary" in checks["engine"]["found"]
+    assert "NOT MET" in checks["encryption-at-rest"]["found"]
+    assert ("instructions" in checks["kvm"]["found"]) == os.path.exists("/dev/kvm"), "measured where it can be"
+    assert p.returncode == any(c["required"] and c["status"] == "fail" for c in checks.values())
 
 
 def test_logs_are_bounded(lab):

@@ -65,6 +65,22 @@ static void a_oneshot_runs_again_after_what_it_prepares(void **state)
 	assert_int_equal(s.unit[API].state, UNIT_UP); /* what is up stays up */
 }
 
+static void a_restart_does_not_wait_for_others(void **state)
+{
+	struct supervise s = four();
+	next(&s, 1000, NULL);
+	supervise_ended(&s, SETUP, 1500, true);
+	next(&s, 1500, NULL);
+	supervise_ended(&s, ETCD, 2000, false); /* sets the one-shot back */
+	supervise_ended(&s, API, 2000, false);
+	assert_string_equal(next(&s, 2100, NULL), "start 1, start 2, start 3");
+	supervise_ended(&s, ETCD, 2200, false); /* and is not there for good */
+	supervise_ended(&s, API, 2200, false);
+	s.unit[ETCD].not_before_ms = UINT64_MAX;
+	s.unit[SETUP].state = UNIT_DOWN;
+	assert_string_equal(next(&s, 2500, NULL), "start 3");
+}
+
 static void backoff_doubles_to_its_bound_and_is_forgotten(void **state)
 {
 	static const uint64_t want[] = { 0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600,
@@ -130,6 +146,7 @@ int main(void)
 		cmocka_unit_test(the_order_is_kept),
 		cmocka_unit_test(a_failing_oneshot_holds_back_the_rest),
 		cmocka_unit_test(a_oneshot_runs_again_after_what_it_prepares),
+		cmocka_unit_test(a_restart_does_not_wait_for_others),
 		cmocka_unit_test(backoff_doubles_to_its_bound_and_is_forgotten),
 		cmocka_unit_test(stopping_goes_backwards_and_ends_by_force),
 		cmocka_unit_test(the_adopted_and_the_unwanted),
