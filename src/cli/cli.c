@@ -16,7 +16,9 @@ int cli_exit_of(enum err_code code)
 	case ERR_IMAGE_MISSING: return EXIT_NOT_FOUND;
 	case ERR_UNAUTHENTICATED:
 	case ERR_FORBIDDEN: return EXIT_DENIED;
-	case ERR_CONFLICT: return EXIT_CONFLICT;
+	case ERR_CONFLICT:
+	case ERR_NAME_TAKEN:
+	case ERR_PRECONDITION: return EXIT_CONFLICT;
 	case ERR_UNAVAILABLE:
 	case ERR_TIMEOUT: return EXIT_UNAVAILABLE;
 	case ERR_DEPLOY_FAILED: return EXIT_DEPLOY;
