@@ -24,6 +24,7 @@ struct source {
 	char link[128];
 	struct http_transfer *transfer;
 	sd_event_source *timer;
+	uint64_t acked, acking; /* what the link knows to be kept, and what it is being told */
 	unsigned failures;
 	bool told; /* of the present failure, once */
 };
@@ -69,6 +70,7 @@ static void on_acked(void *arg, int status, struct bytes body, const struct err 
 				   more */
 		return;
 	}
+	s->acked = s->acking;
 	arm(s, GATHER_MS);
 }
 
@@ -76,8 +78,8 @@ static void acknowledge(struct source *s)
 {
 	static const struct http_transfer_ops ops = { .done = on_acked };
 	char body[48];
-	snprintf(body, sizeof(body), "{\"upto\":%llu}",
-	    (unsigned long long)applog_last_n(s->log, s->who.machine));
+	s->acking = applog_last_n(s->log, s->who.machine);
+	snprintf(body, sizeof(body), "{\"upto\":%llu}", (unsigned long long)s->acking);
 	ask(s, "POST", "/v1/logs/ack", body, &ops);
 }
 
@@ -153,6 +155,11 @@ static void ask_next(struct source *s)
 					      lines = { .done = on_lines };
 	if (!s->known) {
 		ask(s, "GET", "/v1/state", NULL, &state);
+		return;
+	}
+	/* also what an earlier run of ours kept and did not come to tell */
+	if (applog_last_n(s->log, s->who.machine) > s->acked) {
+		acknowledge(s);
 		return;
 	}
 	char path[80];
