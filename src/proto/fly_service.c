@@ -36,6 +36,51 @@ static int read_scaling(const struct conf *c, struct err *e)
 	return r; /* min_machines_running holds by itself, since traffic stops none */
 }
 
+static int read_concurrency(const struct conf *c, json_t *service, struct err *e)
+{
+	int64_t soft = 0, hard = 0;
+	unsigned type = 0;
+	json_t *v = json_object_get(c->o, "concurrency");
+	if (!v)
+		return 0;
+	if (json_is_string(v)) { /* "soft,hard" */
+		const char *s = json_string_value(v), *comma = strchr(s, ',');
+		char first[24] = "";
+		uint64_t a, b;
+		if (comma && (size_t)(comma - s) < sizeof(first))
+			memcpy(first, s, (size_t)(comma - s));
+		if (!comma || !str_u64(first, 1000000, &a) || !str_u64(comma + 1, 1000000, &b))
+			return conf_fail(
+			    c, "concurrency", e, ERR_INVALID, "must be a table, or \"soft,hard\"");
+		soft = (int64_t)a;
+		hard = (int64_t)b;
+		type = 1;
+	} else {
+		struct conf k;
+		int r = conf_table(c, "concurrency", &k, e);
+		if (r == 0)
+			r = conf_known(&k, "type hard_limit soft_limit", e);
+		if (r == 0)
+			r = conf_word(&k, "type", "connections requests", &type, e);
+		if (r == 0)
+			r = conf_int(&k, "soft_limit", 1, 1000000, &soft, e);
+		if (r == 0)
+			r = conf_int(&k, "hard_limit", 1, 1000000, &hard, e);
+		if (r < 0)
+			return r;
+	}
+	if (soft && hard && soft > hard)
+		return conf_fail(
+		    c, "concurrency", e, ERR_INVALID, "has a soft limit above its hard limit");
+	json_t *o = json_pack("{s:s}", "type", type ? "requests" : "connections");
+	if ((soft && json_object_set_new(o, "soft_limit", json_integer(soft))) ||
+	    (hard && json_object_set_new(o, "hard_limit", json_integer(hard)))) {
+		json_decref(o);
+		return fly_no_memory(e);
+	}
+	return set(service, "concurrency", o, e);
+}
+
 static int add_service(json_t *config, json_t *service)
 {
 	json_t *list = json_object_get(config, "services");
@@ -56,8 +101,8 @@ static int finish_service(struct fly_parse *p, const struct conf *c, json_t *ser
 		r = set(service, "internal_port", json_integer(port), e);
 	if (r == 0)
 		r = read_scaling(c, e);
-	if (r == 0) /* the edge does not count connections yet */
-		r = conf_unsupported(c, "concurrency", e);
+	if (r == 0)
+		r = read_concurrency(c, service, e);
 	return r == 0 ? fly_for_groups(p, c, true, add_service, service, e) : r;
 }
 

@@ -29,6 +29,7 @@ kill_timeout = "10s"
   force_https = true
   auto_stop_machines = "off"
   min_machines_running = 1
+  concurrency = {{ type = "requests", soft_limit = 20, hard_limit = 50 }}
   processes = ["web"]
 
   [[http_service.checks]]

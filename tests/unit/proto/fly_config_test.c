@@ -53,11 +53,13 @@ static const struct accepted accepted[] = {
 		"app") ",\"services\":[{\"protocol\":\"tcp\",\"internal_port\":8080," WEB_PORTS
 		       "}]}}]" },
 	{ "[http_service]\ninternal_port = 8080\nauto_stop_machines = 'off'\nauto_start_machines = "
-	  "false\nmin_machines_running = 1\n"
+	  "false\nmin_machines_running = 1\nconcurrency = '20,25'\n"
 	  "[[http_service.checks]]\ninterval = 500\ntimeout = '2s'\ngrace_period = '2m'\nmethod = "
 	  "'get'\npath = '/h'\nheaders = {X-A = 'b'}",
 	    "[{\"name\":\"app\",\"config\":{" ENV("app") "," GUEST "," META(
 		"app") ",\"services\":[{\"protocol\":\"tcp\",\"internal_port\":8080," WEB_PORTS
+		       ",\"concurrency\":{\"type\":\"requests\",\"soft_limit\":20,\"hard_limit\":"
+		       "25}"
 		       ",\"checks\":[{\"type\":\"http\",\"interval\":\"1s\",\"timeout\":\"2s\","
 		       "\"grace_period\":\"60s\",\"method\":\"GET\",\"path\":\"/h\","
 		       "\"headers\":[{\"name\":\"X-A\",\"values\":[\"b\"]}]}]}]}}]" },
@@ -195,8 +197,8 @@ static const struct refused refused[] = {
 	    ERR_UNSUPPORTED, "line 3: http_service.http_options" },
 	{ "[http_service]\ninternal_port = 80\nhsts = true", ERR_UNSUPPORTED,
 	    "line 3: http_service.hsts" },
-	{ "[http_service]\ninternal_port = 80\nconcurrency = '9,5'", ERR_UNSUPPORTED,
-	    "line 3: http_service.concurrency is not supported yet" },
+	{ "[http_service]\ninternal_port = 80\nconcurrency = '9,5'", ERR_INVALID, "above" },
+	{ "[http_service]\ninternal_port = 80\nconcurrency = '5'", ERR_INVALID, "soft,hard" },
 	{ "[http_service]\ninternal_port = 80\n[[http_service.checks]]\nprotocol = 'https'",
 	    ERR_UNSUPPORTED, "line 4" },
 	{ "[http_service]\ninternal_port = 80\n[[http_service.checks]]\npath = 'x'", ERR_INVALID,
