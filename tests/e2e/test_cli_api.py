@@ -152,6 +152,7 @@ def test_a_machine_by_hand(lab, ward, image):
 def test_exec_and_logs(lab, ward):
     lab.app("talk")
     m = lab.machine("talk")["id"]
+    wardtest.wait_for("the played link", (lab.run / "machines" / m / "link.sock").exists, 10)
     p = ward("machine", "exec", m, "--app", "talk", "--timeout", "5s", "--", "cat", "-n", code=3)
     assert p.stderr == "e"
     assert [json.loads(l)["n"] for l in ward("logs", "--app", "talk", "--json").stdout.splitlines()] == [0, 1, 2]
