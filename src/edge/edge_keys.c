@@ -1,5 +1,6 @@
 /* ward-edge-keys: alone holds the private keys of TLS. No network, one socket; it makes keys, has
  * the vault sign and seal, and signs digests for the edge's workers. */
+#include "base/clock.h"
 #include "base/confine.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -31,8 +32,11 @@ static int on_time(sd_event_source *source, uint64_t usec, void *arg)
 	} else {
 		p->retry_s = 0;
 	}
-	(void)sd_event_source_set_time(
-	    source, usec + (uint64_t)(r < 0 ? p->retry_s : LOOK_AFTER_S) * 1000000);
+	int64_t wait =
+	    r < 0 ? p->retry_s : key_store_next(&p->store) - (int64_t)(clock_wall_ms() / 1000);
+	/* looked after each minute all the same: the wall clock can be set */
+	wait = MAX((int64_t)1, MIN(wait, (int64_t)LOOK_AFTER_S));
+	(void)sd_event_source_set_time(source, usec + (uint64_t)wait * 1000000);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 

@@ -183,6 +183,12 @@ static bool route(struct client *c, const struct http1_request *q)
 		page_redirect(c, q->path);
 		return false;
 	}
+	if (!x->app->pool[ROUTE_PLAIN].present && !x->app->pool[ROUTE_TLS].present) {
+		err_set(&e, ERR_NO_MACHINE, "the app %s has no machine with an HTTP service",
+		    x->app->name);
+		give_up(c, &e);
+		return false;
+	}
 	if (!x->pool->present) {
 		err_set(
 		    &e, ERR_UNKNOWN_HOST, "the app %s offers no HTTP service here", x->app->name);

@@ -74,12 +74,13 @@ static int sign(struct peer *p, const struct keys_sign *ask)
 {
 	struct keys_signed m = { .head = { KEYS_SIGN, KEYS_VERSION, ask->head.seq },
 		.count = ask->count };
+	bool whole = key_store_whole(p->s->store); /* else the key may still be loaded */
 	for (uint32_t i = 0; i < ask->count; i++) {
 		const struct key_cert *c = key_store_find(p->s->store, ask->item[i].key);
 		uint32_t len = ask->item[i].len;
 		size_t n = KEYS_SIG_MAX;
 		m.item[i].tag = ask->item[i].tag;
-		m.item[i].result = -ENOENT;
+		m.item[i].result = c || whole ? -ENOENT : -EAGAIN;
 		if (!c || (len != 32 && len != 48 && len != 64))
 			continue;
 		m.item[i].result = -EAGAIN;

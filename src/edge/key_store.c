@@ -46,6 +46,22 @@ const struct key_cert *key_store_find(const struct key_store *s, uint64_t key)
 	return NULL;
 }
 
+bool key_store_whole(const struct key_store *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (!s->now[i].key)
+			return false;
+	return true;
+}
+
+int64_t key_store_next(const struct key_store *s)
+{
+	int64_t next = INT64_MAX;
+	for (size_t i = 0; i < s->count; i++)
+		next = MIN(next, s->now[i].renew_at);
+	return next;
+}
+
 /* "*.a.b" -> "_.a.b.key" */
 static void file_name(const struct key_cert *c, const char *ending, char dst[KEYS_NAME_MAX + 8])
 {
@@ -195,6 +211,16 @@ static int make(struct key_store *s, size_t i, struct err *e)
 	return r;
 }
 
+/* Whether what is kept cannot be used and never will be: absent (the first start), damaged, or
+ * sealed for another. With the vault away nothing is known. */
+static bool is_worthless(int r, const struct err *e)
+{
+	if (r == -ENOENT)
+		return true;
+	return e->code != ERR_UNAVAILABLE && e->code != ERR_TIMEOUT && e->code != ERR_SEALED &&
+	       e->code != ERR_SYSTEM;
+}
+
 int key_store_look(struct key_store *s, bool *ret_changed, struct err *e)
 {
 	int64_t now = (int64_t)(clock_wall_ms() / 1000);
@@ -202,12 +228,7 @@ int key_store_look(struct key_store *s, bool *ret_changed, struct err *e)
 		int r = 0;
 		if (!s->now[i].key) {
 			r = load(s, i, e);
-			/* absent: the first start. Anything else but a silent vault: that file is
-			 * of no use any more. */
-			if (r < 0 && e->code != ERR_UNAVAILABLE && e->code != ERR_TIMEOUT &&
-			    e->code != ERR_SEALED && !(e->code == ERR_SYSTEM && r != -ENOENT))
-				r = make(s, i, e);
-			else if (r == -ENOENT)
+			if (r < 0 && is_worthless(r, e))
 				r = make(s, i, e);
 			*ret_changed |= r >= 0;
 		}

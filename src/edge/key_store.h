@@ -28,5 +28,8 @@ int key_store_open(struct key_store *s, const struct places *places, struct err 
 int key_store_want(struct key_store *s, const char *name, struct err *e) must_check;
 /* Loads or makes what is missing, renews what is due. *ret_changed also when it fails half way. */
 int key_store_look(struct key_store *s, bool *ret_changed, struct err *e) must_check;
+bool key_store_whole(const struct key_store *s); /* each wanted name has its key */
+int64_t key_store_next(
+    const struct key_store *s); /* when the next renewal is due, wall clock seconds */
 const struct key_cert *key_store_find(
     const struct key_store *s, uint64_t key); /* also one before */

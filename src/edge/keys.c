@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 enum { JOBS_MAX = 1024, PACKET_MAX = 96 * 1024 };
-enum job_state { JOB_FREE, JOB_WAITING, JOB_SENT, JOB_DONE, JOB_FAILED };
+enum job_state { JOB_FREE, JOB_LATER, JOB_WAITING, JOB_SENT, JOB_DONE, JOB_FAILED };
 
 struct sign_job {
 	enum job_state state;
@@ -115,6 +115,11 @@ static void on_signed(struct keys *k, size_t len)
 		struct sign_job *j = place < JOBS_MAX ? &k->job[place] : NULL;
 		if (!j || j->state != JOB_SENT || j->turn != a.item[i].tag >> 32)
 			continue;
+		if (a.item[i].result == -EAGAIN) {
+			j->state =
+			    JOB_LATER; /* until the next tick; the handshake's deadline ends it */
+			continue;
+		}
 		bool good =
 		    a.item[i].result == 0 && a.item[i].len > 0 && a.item[i].len <= KEYS_SIG_MAX;
 		if (good) {
@@ -165,6 +170,11 @@ int keys_init(struct worker *w, struct err *e)
 void keys_tick(struct worker *w)
 {
 	struct keys *k = w->keys;
+	for (size_t i = 0; i < JOBS_MAX; i++)
+		if (k->job[i].state == JOB_LATER) {
+			k->job[i].state = JOB_WAITING;
+			k->waiting++;
+		}
 	if (k->watch.fd >= 0)
 		return;
 	struct err e;
@@ -230,7 +240,7 @@ size_t keys_sign(struct worker *w, struct client *c, uint64_t key, const uint8_t
 	memcpy(j->bytes, digest, len);
 	k->waiting++;
 	c->job = j;
-	while (j->state == JOB_WAITING || j->state == JOB_SENT)
+	while (j->state == JOB_LATER || j->state == JOB_WAITING || j->state == JOB_SENT)
 		ASYNC_pause_job();
 	size_t n = j->state == JOB_DONE ? j->len : 0;
 	memcpy(sig, j->bytes, n);

@@ -63,7 +63,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	/* _exit: nothing is left to tidy, and after confine() no exit handler may do more than that */
+	/* _exit: nothing is left to tidy, and after confine() no exit handler may do more than that
+	 */
 	switch (mode) {
 	case MODE_WORKER: _exit(edge_worker(&a));
 	case MODE_WATCHER: _exit(edge_watcher(&a));

@@ -60,7 +60,7 @@ struct keys_signed {
 	uint32_t count, pad_;
 	struct {
 		uint64_t tag;
-		int32_t result;
+		int32_t result; /* 0; -EAGAIN: ask again a little later; else never */
 		uint32_t len;
 		uint8_t sig[KEYS_SIG_MAX]; /* ECDSA, DER */
 	} item[KEYS_BATCH_MAX];

@@ -85,7 +85,7 @@ CHECK = {"type": "http", "method": "GET", "path": "/health", "interval": "1s", "
 
 def test_machine_appears_and_leaves(lab):
     app = lab.new_app("web")
-    lab.until("web", (404, "unknown-host"))
+    lab.until("web", (503, "no-healthy-machine"))
     b = lab.backend("w1")
     mid = lab.machine(app, b)
     lab.until("web", (200, b"w1"))
@@ -98,6 +98,8 @@ def test_machine_appears_and_leaves(lab):
     lab.machine(app, b, state="stopped")
     lab.until("web", (503, "no-healthy-machine"))
     lab.delete(f"desired/h1/{mid}")
+    lab.until("web", (503, "no-healthy-machine"))
+    lab.delete(f"apps/{app}/app")
     lab.until("web", (404, "unknown-host"))
 
 
@@ -135,7 +137,7 @@ def test_poisonous_records_hurt_nobody_else(lab):
     lab.put("desired/h1/00000000000001", {"v": 1, "id": "00000000000001"})
     lab.put("apps/dddddddddddddddd/app", {"v": 1, "id": "dddddddddddddddd", "name": "healthy", "org": "o", "network": "n", "network_id": 1,
                                           "status": "deployed", "created_at": "2026-02-01T00:00:00.000000Z"})
-    lab.until("poison", (404, "unknown-host"))
+    lab.until("poison", (503, "no-healthy-machine"))
     assert all(lab.get("healthy").data == b"healthy" for _ in range(5))
     for key in (f"desired/h1/{mid}", "desired/h1/00000000000001", "apps/dddddddddddddddd/app"):
         lab.delete(key)
