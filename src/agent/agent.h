@@ -65,7 +65,7 @@ struct agent {
 	bool host_written;
 	char names_dir[112];
 	char *names_text; /* as last written */
-	bool names_failed;
+	bool names_failed, names_dirty;
 };
 
 /* ---- machines.c: the list, and the turn of one machine ---- */
@@ -108,6 +108,7 @@ void taps_list(struct agent *a);
 /* ---- image.c: fetch, then convert, on the loop ---- */
 int image_start(struct machine *m, const struct desired *d, struct err *e) must_check;
 void image_cancel(struct machine *m);
+bool image_is_for(const struct machine *m, const char *instance_id); /* the job under way */
 
 /* ---- link.c ---- */
 void link_watch(struct machine *m); /* follows its state while link runs */
@@ -126,10 +127,11 @@ void report_start(struct agent *a);
 void report_stop(struct agent *a);
 void report_machine(struct machine *m); /* writes observed soon, if it changed */
 void report_forget(struct machine *m);
+void report_names(struct agent *a); /* writes the table of names soon, if it changed */
 
 /* ---- trust.c ---- */
 void trust_load(struct agent *a);
 void trust_update(struct agent *a); /* after the view has moved */
 
 /* ---- names.c ---- */
-void names_update(struct agent *a); /* writes <run>/names/table.json if it changed */
+void names_write(struct agent *a); /* <run>/names/table.json, if it changed; by report's timer */

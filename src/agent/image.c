@@ -30,6 +30,11 @@ void image_cancel(struct machine *m)
 	m->image = NULL;
 }
 
+bool image_is_for(const struct machine *m, const char *instance_id)
+{
+	return m->image && streq(m->image->instance, instance_id);
+}
+
 static void finish(struct image_job *j, int r, const struct err *e, const char *root)
 {
 	struct machine *m = j->m;

@@ -223,8 +223,11 @@ void machine_turn(struct machine *m)
 		return;
 	m->running_loop = true;
 	for (int i = 0; i < ACTIONS_A_TURN; i++) {
-		struct machine_facts f = facts_of(m);
 		const struct desired *d = machine_desired(m);
+		/* An image nobody waits for any more must not hold up what is wanted now. */
+		if (m->image && d && (d->want != WANT_STARTED || !image_is_for(m, d->instance_id)))
+			image_cancel(m);
+		struct machine_facts f = facts_of(m);
 		struct machine_plan plan;
 		machine_decide(d, &f, &m->r, clock_boot_ms(), clock_wall_ms(), &plan);
 		enum machine_state was = m->r.state;
@@ -242,7 +245,7 @@ void machine_turn(struct machine *m)
 		look_at(m, plan.look_at_ms);
 		if (plan.act == ACT_FORGET) {
 			report_forget(m);
-			names_update(a);
+			report_names(a);
 			machine_drop(m);
 			return;
 		}
@@ -262,5 +265,5 @@ void machine_turn(struct machine *m)
 	}
 	m->running_loop = false;
 	report_machine(m);
-	names_update(a);
+	report_names(a);
 }

@@ -122,7 +122,7 @@ static void changed(void *arg, const char *key, json_t *value)
 		return;
 	}
 	struct machine *m = value ? machine_get(a, id) : machine_find(a, id);
-	if (!m) {
+	if (!m || (value && !streq(d.id, id))) {
 		desired_done(&d);
 		return;
 	}

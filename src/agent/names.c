@@ -36,7 +36,7 @@ static int by_place(const void *a, const void *b)
 	return r ? r : strcmp(x->machine, y->machine);
 }
 
-void names_update(struct agent *a)
+void names_write(struct agent *a)
 {
 	size_t n = 0, all = 0;
 	struct err e;

@@ -15,6 +15,12 @@ static void flush_in(struct agent *a, uint64_t us)
 	(void)sd_event_source_set_enabled(a->flush, SD_EVENT_ONESHOT);
 }
 
+void report_names(struct agent *a)
+{
+	a->names_dirty = true;
+	flush_in(a, FLUSH_US);
+}
+
 static json_t *observed_of(const struct machine *m)
 {
 	const struct desired *d = m->has_desired ? &m->desired : m->has_copy ? &m->copy : NULL;
@@ -67,6 +73,10 @@ static int on_flush(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct agent *a = arg;
 	static bool told;
+	if (a->names_dirty) {
+		a->names_dirty = false;
+		names_write(a);
+	}
 	for (struct machine *m = a->machines; m; m = m->next) {
 		struct err e;
 		if (!m->observed_dirty)

@@ -79,12 +79,14 @@ static bool refuse(
     struct control *c, const char *key, const char *id, int64_t rev, const struct err *why)
 {
 	struct txn t;
+	char at[CLOCK_RFC3339_SIZE];
+	clock_format_rfc3339(at, clock_wall_us());
 	txn_init(&t);
 	txn_require(&t, rev, "%s", key);
 	txn_put(&t, 0,
-	    json_pack("{s:i,s:i,s:s,s:s,s:s}", "v", RECORD_VERSION, "status",
+	    json_pack("{s:i,s:i,s:s,s:s,s:s,s:s}", "v", RECORD_VERSION, "status",
 		err_code_status(why->code), "error", why->text, "code", err_code_name(why->code),
-		"next", err_next_step(why)),
+		"next", err_next_step(why), "at", at),
 	    "outcomes/%s", id);
 	bool ok = !t.failed && carry_out(c, &t, "cannot write an outcome");
 	txn_done(&t);

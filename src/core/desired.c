@@ -10,6 +10,14 @@ const char *machine_want_name(enum machine_want w)
 	return want_names[w];
 }
 
+/* Its name goes on to the guest: letters and digits alone. */
+static int check_signal(const char *name, struct err *e)
+{
+	if (strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == strlen(name))
+		return 0;
+	return err_set(e, ERR_INVALID, "\"%.15s\" is not a signal's name", name);
+}
+
 static int read_size(const json_t *config, struct machine_size *ret, struct err *e)
 {
 	int64_t cpus = 1, memory = 256, scratch = SCRATCH_GIB_DEFAULT;
@@ -91,6 +99,8 @@ int desired_set_config(struct desired *d, json_t *config, struct err *e)
 	    ((r = record_opt_text(stop, "signal", sig, sizeof(sig), e)) < 0 ||
 		(r = duration_opt_ms(stop, "config.stop_config", "timeout", &timeout, e)) < 0))
 		return r;
+	if ((r = check_signal(sig, e)) < 0)
+		return r;
 	if (timeout > 300000)
 		return err_set(
 		    e, ERR_INVALID, "config.stop_config.timeout may be at most 300 seconds");
@@ -156,6 +166,7 @@ static int read_orders(const json_t *j, struct desired *d, struct err *e)
 	if (!stop)
 		return 0;
 	if ((r = record_opt_text(stop, "signal", d->stop_signal, sizeof(d->stop_signal), e)) < 0 ||
+	    (r = check_signal(d->stop_signal, e)) < 0 ||
 	    (r = json_opt_int(stop, "stop", "timeout_ms", 0, 300000, &d->stop_timeout_ms, e)) < 0 ||
 	    (r = json_opt_bool(stop, "stop", "force", &d->stop_force, e)) < 0)
 		return r;

@@ -66,6 +66,27 @@ static void act(struct deciding *c, enum machine_act a)
 	c->plan->act = a;
 }
 
+/* Ends the run the hard way; on record first, so that nobody waits for an exit that link cannot
+ * tell any more. */
+static void kill_cage(struct deciding *c)
+{
+	c->n->killed = true;
+	act(c, ACT_CAGE_STOP);
+}
+
+/* A link that ends at once is not started in a tight loop. */
+static void start_link(struct deciding *c)
+{
+	struct machine_record *n = c->n;
+	if (n->link_ms && c->now < n->link_ms + MACHINE_LINK_AGAIN_MS) {
+		look_at(c, n->link_ms + MACHINE_LINK_AGAIN_MS);
+		return;
+	}
+	act(c, ACT_LINK_START);
+	if (c->plan->act == ACT_LINK_START)
+		n->link_ms = c->now;
+}
+
 static void set_state(struct deciding *c, enum machine_state s)
 {
 	c->n->state = s;
@@ -113,7 +134,7 @@ static void close_run(struct machine_record *n, uint64_t now)
 	n->step = STEP_NONE;
 	n->stop_asked_ms = n->stop_by_ms = n->lost_ms = n->exited_ms = n->started_ms = n->since_ms =
 	    0;
-	n->stop_told = n->killed_late = false;
+	n->stop_told = n->killed = n->killed_late = false;
 	n->ended_ms = now;
 	n->retry_ms = 0;
 	n->tries = 0;
@@ -198,6 +219,8 @@ static void account_end(struct deciding *c, enum goal goal)
 	    f->link_known && f->phase == LINK_EXITED && f->link_generation == n->generation;
 	if (by_link)
 		x = f->link_exit;
+	else if (n->killed)
+		x = (struct machine_exit){ .code = 137, .signal = 9, .at_ms = c->wall };
 	else if (n->step == STEP_MONITOR_ASKED && !f->exit_told) {
 		/* The question may never have reached wardd: ask again, as the same run. */
 		n->running = false;
@@ -209,7 +232,7 @@ static void account_end(struct deciding *c, enum goal goal)
 		if (c->now < n->lost_ms + MACHINE_LOST_MS) {
 			look_at(c, n->lost_ms + MACHINE_LOST_MS);
 			if (!f->link_pid)
-				act(c, ACT_LINK_START); /* it has the record of the app's exit */
+				start_link(c); /* it has the record of the app's exit */
 			return;
 		}
 		x.signal = f->exit_told && f->told_signal > 0 ? f->told_signal : 0;
@@ -300,11 +323,11 @@ static void take_down(struct deciding *c, enum goal goal)
 	}
 	bool speaks = f->link_known && (f->phase == LINK_BOOTED || f->phase == LINK_RUNNING);
 	if ((c->d && c->d->stop_force) || c->now >= n->stop_by_ms || n->step < STEP_HELLO) {
-		act(c, ACT_CAGE_STOP);
+		kill_cage(c);
 		return;
 	}
 	if (!f->link_pid)
-		act(c, ACT_LINK_START);
+		start_link(c);
 	else if (!n->stop_told && speaks) {
 		str_copy(c->plan->signal, sizeof(c->plan->signal), signal);
 		c->plan->timeout_ms = timeout;
@@ -392,7 +415,9 @@ static void climb(struct deciding *c)
 		/* Link answers a moment after it was started. */
 		if (w->act == ACT_RUN_PUT && !c->f->link_known && n->tries == 0)
 			look_at(c, c->now + 200);
-		if (w->act != ACT_NONE)
+		if (w->act == ACT_LINK_START)
+			start_link(c);
+		else if (w->act != ACT_NONE)
 			act(c, w->act);
 		return;
 	}
@@ -471,7 +496,7 @@ static void hold_up(struct deciding *c)
 		if (!n->exited_ms)
 			n->exited_ms = c->now;
 		if (c->now >= n->exited_ms + MACHINE_POWEROFF_MS)
-			act(c, ACT_CAGE_STOP);
+			kill_cage(c);
 		else
 			look_at(c, n->exited_ms + MACHINE_POWEROFF_MS);
 		return;
@@ -479,7 +504,7 @@ static void hold_up(struct deciding *c)
 	if (n->step < STEP_STARTED) {
 		if (c->now >= n->since_ms + MACHINE_START_MS) {
 			n->killed_late = true;
-			act(c, ACT_CAGE_STOP);
+			kill_cage(c);
 		} else {
 			look_at(c, n->since_ms + MACHINE_START_MS);
 		}
@@ -654,8 +679,8 @@ void machine_new_boot(struct machine_record *r, const char *boot_id)
 	str_copy(r->boot_id, sizeof(r->boot_id), boot_id);
 	r->since_ms = r->started_ms = r->lost_ms = r->exited_ms = r->stop_asked_ms = r->stop_by_ms =
 	    0;
-	r->ended_ms = r->next_start_ms = r->retry_ms = 0;
+	r->ended_ms = r->next_start_ms = r->retry_ms = r->link_ms = 0;
 	r->tries = 0;
-	r->running = r->stop_told = r->killed_late = false;
+	r->running = r->stop_told = r->killed = r->killed_late = false;
 	r->step = STEP_NONE;
 }

@@ -79,11 +79,13 @@ struct machine_record {
 	uint64_t since_ms;   /* when the monitor was asked for */
 	uint64_t started_ms; /* when the app was seen running */
 	uint64_t started_wall_ms;
+	uint64_t link_ms;   /* when link was last started */
 	uint64_t lost_ms;   /* when the monitor was first missed */
 	uint64_t exited_ms; /* when the app's exit was first seen while the monitor lived */
 	uint64_t stop_asked_ms, stop_by_ms;
 	bool stop_told;   /* the guest got the stop */
-	bool killed_late; /* we ended a start that took too long */
+	bool killed;      /* we ended its cage: there is no word of link to wait for, */
+	bool killed_late; /* because its start took too long */
 	uint64_t ended_ms;
 	uint64_t next_start_ms; /* back-off: not before this */
 	uint64_t retry_ms;      /* the next try of a failed action; not before this */
@@ -158,7 +160,8 @@ enum {
 	MACHINE_POWEROFF_MS = 10 * 1000,   /* from the app's exit to the monitor's */
 	MACHINE_LINGER_MS =
 	    1500, /* link lives on so long after the end: the last log lines are fetched */
-	MACHINE_LOST_MS = 2000, /* how long we wait for link's word about an end */
+	MACHINE_LOST_MS = 2000,      /* how long we wait for link's word about an end */
+	MACHINE_LINK_AGAIN_MS = 500, /* between two starts of link */
 	MACHINE_RETRY_MAX_MS = 30 * 1000,
 };
 

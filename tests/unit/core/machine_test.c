@@ -240,7 +240,9 @@ static void a_hanging_stop_is_ended(void **s)
 	b.now += 2000 + MACHINE_STOP_GRACE_MS - 1;
 	EXPECT(&b, ACT_NONE);
 	b.now++;
-	EXPECT(&b, ACT_CAGE_STOP);
+	EXPECT(&b, ACT_CAGE_STOP, ACT_TAP_REMOVE);
+	assert_int_equal(b.r.state, MACHINE_STOPPED); /* at once: there is nothing to wait for */
+	assert_int_equal(b.r.exit.code, 137);
 	desired_done(&b.d);
 }
 
@@ -316,6 +318,8 @@ static void link_died_under_a_running_app(void **s)
 	start(&b);
 	b.f.link_pid = 0;
 	b.f.link_known = false;
+	EXPECT(&b, ACT_NONE); /* not in a tight loop */
+	b.now = b.plan.look_at_ms;
 	EXPECT(&b, ACT_LINK_START);
 	b.f.link_generation = 0; /* the new link knows nothing yet */
 	b.f.phase = LINK_WAITING;
