@@ -58,9 +58,11 @@ int folders_make(const struct settings *s, struct err *e)
 	static const struct {
 		const char *name;
 		mode_t mode;
-	} roots_run[] = { { "machines", 0711 }, { "wardd", 0700 }, { "wardd/units", 0700 },
-		{ "wardd/cages", 0700 }, { "wardd/view", 0700 } };
+	} roots_run[] = { { "wardd", 0700 }, { "wardd/units", 0700 }, { "wardd/cages", 0700 },
+		{ "wardd/view", 0700 } };
 	const struct places *p = &s->places;
+	uid_t uid;
+	gid_t telemetry;
 	int r = make_all(p->etc, e);
 	if (r == 0)
 		r = make_all(p->lib, e);
@@ -72,6 +74,11 @@ int folders_make(const struct settings *s, struct err *e)
 		r = make(p->lib, "guest", 0, 0, 0755, e);
 	for (size_t i = 0; r == 0 && i < countof(roots_run); i++)
 		r = make(p->run, roots_run[i].name, 0, 0, roots_run[i].mode, e);
+	/* telemetry follows each machine that it finds here; all others know theirs by name */
+	if (r == 0)
+		r = daemon_ids(DAEMON_TELEMETRY, &uid, &telemetry, e);
+	if (r == 0)
+		r = make(p->run, "machines", 0, telemetry, 0751, e);
 	for (size_t i = 0; r == 0 && i < ROW_MAX; i++)
 		r = of_row(s, &rows[i], e);
 	if (r < 0)

@@ -254,5 +254,6 @@ const struct row_def rows[ROW_MAX] = {
 	    .sockets = { { "telemetry", SOCK_STREAM, 0660 } },
 	    .asks = D(VAULT),
 	    .after = 1U << ROW_VAULT,
-	    .nofile = 8192 },
+	    .nofile = 8192,
+	    .memlock_kib = 16384 },
 };

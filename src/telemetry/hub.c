@@ -100,8 +100,13 @@ static void look_for_machines(struct telemetry *t)
 	struct err e;
 	snprintf(path, sizeof(path), "%s/machines", t->places.run);
 	DIR *d = opendir(path);
-	if (!d)
-		return; /* wardd has not made it yet */
+	if (!d) {
+		if (errno != ENOENT && !t->told) /* else wardd has not made it yet */
+			log_error("cannot look for machines in %s: %s", path, strerror(errno));
+		t->told = true;
+		return;
+	}
+	t->told = false;
 	for (struct dirent *de; (de = readdir(d));)
 		if (id_is_machine(de->d_name) && !find_source(t, de->d_name) &&
 		    t->nsources < SOURCES_MAX && source_start(t, de->d_name, &e) < 0)

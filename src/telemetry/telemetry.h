@@ -24,6 +24,7 @@ struct telemetry {
 	struct reader *readers;
 	unsigned nsources, nreaders;
 	sd_event_source *scan, *trim;
+	bool told; /* that the machines cannot be listed */
 };
 
 /* hub.c */
