@@ -1,5 +1,6 @@
 #include "net/network.h"
 #include "base/str.h"
+#include "net/flows.h"
 #include "net/nft.h"
 #include "net/sysctl.h"
 #include <arpa/inet.h>
@@ -79,17 +80,32 @@ static int machine_of(char dst[MACHINE_ID_LEN + 1], const struct net_tap *ask, s
 		   : err_set(e, ERR_INVALID, "a machine's id is %d hex digits", MACHINE_ID_LEN);
 }
 
-/* Forgets the machine and closes its tap to all traffic, then removes the device. */
+/* The rules hold without this: it only keeps room for other machines' counts. */
+static void forget_count(const struct network *n, const char *machine)
+{
+	cleanup_buf struct buf b;
+	struct err none; /* it may never have made a connection */
+	buf_init(&b, 256);
+	if (rules_format_forget(&b, &n->rules, machine) < 0 || nft_apply(b.data, &none) < 0)
+		return;
+}
+
+/* Closes the machine's tap to all traffic, forgets its connections, then removes the device. What
+ * failed can be asked again. */
 static int drop(struct network *n, size_t i, struct err *e)
 {
 	struct tap gone = n->tap[i];
 	n->tap[i] = n->tap[--n->taps];
 	int r = apply(n, false, e);
-	if (r < 0) {
+	if (r == 0)
+		r = flows_forget(&gone.addr, e);
+	if (r == 0)
+		r = tap_remove(n->rtnl, gone.machine, e);
+	if (r < 0)
 		n->tap[n->taps++] = gone;
-		return r;
-	}
-	return tap_remove(n->rtnl, gone.machine, e);
+	else
+		forget_count(n, gone.machine);
+	return r;
 }
 
 static int wanted(struct network *n, const struct net_tap *ask, struct tap *ret, struct err *e)

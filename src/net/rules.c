@@ -18,12 +18,16 @@ static const char counters[] =
     "	counter to_private { }\n"  /* from a machine to a private address outside */
     "	counter to_internet { }\n" /* passed: from a machine to the outside */
     "	counter to_peer { }\n"     /* passed: new connections inside an organisation */
+    "	counter crowded { }\n"     /* a machine with too many connections at once */
     "	counter invalid { }\n"     /* belongs to no connection */
     "	counter forward { }\n"     /* any other forwarding, such as from the uplink inwards */
     "	counter input { }\n"       /* any other packet to this namespace */
     "	counter output { }\n";     /* this namespace's own, to where it has no business */
 
+#define CONNECTIONS_MAX "4096"
+
 static const char sets[] =
+    "	set busy { type ifname; size 4096; flags dynamic; }\n"
     "	set own4 { type ifname . ipv4_addr; }\n"
     "	set own6 { type ifname . ipv6_addr; flags interval; }\n"
     "	set peers6 { type ifname . ipv6_addr; flags interval; }\n"
@@ -36,7 +40,17 @@ static const char source[] =
     "		type filter hook prerouting priority raw; policy accept;\n"
     "		iifname \"t*\" jump from_tap\n"
     "	}\n"
+    "	chain own_source {\n" /* the resolver's own answers need no tracking either */
+    "		type filter hook output priority raw; policy accept;\n"
+    "		oifname \"t*\" ip6 saddr " NET_RESOLVER6 " udp sport 53 notrack\n"
+    "	}\n"
+    "	chain crowd {\n" /* one machine must not fill the table of connections of all */
+    "		type filter hook prerouting priority mangle; policy accept;\n"
+    "		iifname \"t*\" ct state new add @busy { iifname ct count over " CONNECTIONS_MAX
+    " } counter name crowded drop\n"
+    "	}\n"
     "	chain from_tap {\n"
+    "		iifname . ip6 saddr @own6 ip6 daddr " NET_RESOLVER6 " udp dport 53 notrack return\n"
     "		iifname . ip saddr @own4 return\n"
     "		iifname . ip6 saddr @own6 return\n"
     "		ip6 hoplimit 255 ip6 saddr { ::, fe80::/10 } icmpv6 type { nd-neighbor-solicit, "
@@ -92,6 +106,7 @@ int rules_format_table(struct buf *b, const struct rules *r)
 	    "		oifname \"lo\" accept\n"
 	    "		ct state established,related accept\n"
 	    "		icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n"
+	    "		oifname \"t*\" ip6 saddr " NET_RESOLVER6 " udp sport 53 accept\n"
 	    "		oifname \"t*\" ip daddr %s/%u meta l4proto tcp meta skuid %u accept\n"
 	    "		oifname \"" UPLINK_INSIDE
 	    "\" meta l4proto { tcp, udp } th dport 53 meta skuid %u accept\n"
@@ -109,6 +124,13 @@ static int element(struct buf *b, const char *instance, const char *set, const c
 	if (k == 0 && bits)
 		k = buf_printf(b, "/%u", bits);
 	return k == 0 ? buf_add_str(b, " }\n") : k;
+}
+
+int rules_format_forget(struct buf *b, const struct rules *r, const char *machine)
+{
+	char name[IFNAMSIZ];
+	tap_name(name, machine);
+	return buf_printf(b, "delete element inet net-%s busy { \"%s\" }\n", r->instance, name);
 }
 
 int rules_format_taps(struct buf *b, const struct rules *r, const struct tap *taps, size_t n)

@@ -22,3 +22,7 @@ int rules_format_table(struct buf *b, const struct rules *r) must_check;
 /* The sets' elements for exactly these taps; the rest of the table, and its counters, stay. */
 int rules_format_taps(
     struct buf *b, const struct rules *r, const struct tap *taps, size_t n) must_check;
+
+/* Takes away the count of connections of a machine that is gone; refused by nftables when it never
+ * had one. */
+int rules_format_forget(struct buf *b, const struct rules *r, const char *machine) must_check;

@@ -6,7 +6,7 @@
                                      a1       a2       b1        guests: namespaces joined to their taps
                                      \\_ organisation 1 _/     2
 """
-import json, os, shutil, socket, stat, struct, tempfile
+import json, os, shutil, socket, stat, struct, tempfile, time
 
 import pytest
 
@@ -245,3 +245,137 @@ def test_a_removed_machine_leaves_nothing(lab):
     assert "cccccccccccccc" not in lab.net.list()
     for what in (("ip", "link"), ("ip", "route"), ("ip", "-6", "route"), ("nft", "list", "ruleset")):
         assert "cccccccccccccc" not in lab.machines(*what).stdout
+
+
+def tracked(lab):
+    return int(lab.machines("cat", "/proc/sys/net/netfilter/nf_conntrack_count").stdout)
+
+
+def test_a_new_machine_never_gets_an_old_ones_packets(lab):
+    """Its number goes to a machine of another organisation while a peer outside still sends."""
+    answer, fds = lab.net.ask(1, "dddddddddddddd", 1, 20)
+    old = Guest("d1", fds[0], answer)
+    with listen(lab.world, 85, socket.AF_INET) as s, listen(lab.world, 86, kind=socket.SOCK_DGRAM) as u:
+        before = tracked(lab)
+        c = old.ns.inside(lambda: socket.create_connection(("203.0.113.2", 85), 2))
+        peer, _ = s.accept()
+        d = old.ns.inside(lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+        d.bind(("::", 7000))
+        d.sendto(b"x", ("2001:db8:1::2", 86))
+        u.settimeout(2)
+        back = u.recvfrom(10)[1]
+        assert tracked(lab) >= before + 2
+        u.sendto(b"answer", back)
+        assert d.recv(10) == b"answer"
+        old.stop()
+        assert lab.net.ask(2, "dddddddddddddd")[0]["result"] == 0
+        assert tracked(lab) <= before, "its connections are forgotten"
+        answer, fds = lab.net.ask(1, "eeeeeeeeeeeeee", 2, 20)
+        new = Guest("e1", fds[0], answer)
+        try:
+            with listen(new.ns, 7000, kind=socket.SOCK_DGRAM) as late:
+                late.settimeout(0.5)
+                u.sendto(b"patient data", back)
+                peer.sendall(b"patient data")
+                with pytest.raises(TimeoutError):
+                    late.recv(100)
+        finally:
+            new.stop()
+            lab.net.ask(2, "eeeeeeeeeeeeee")
+        for sock in (c, peer, d):
+            sock.close()
+
+
+def test_one_machine_cannot_fill_the_table_of_connections(lab):
+    a1, b1 = lab.guest["a1"], lab.guest["b1"]
+    before = lab.counter("crowded")
+
+    def flood():
+        for port in range(20000, 24400):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.sendto(b"x", ("203.0.113.2", port))
+            if port % 50 == 0:
+                time.sleep(0.01)  # as fast as the test's cable carries
+    b1.ns.inside(flood)
+    time.sleep(0.5)
+    assert lab.counter("crowded") > before
+    with listen(lab.world, 87, socket.AF_INET):
+        assert reaches(a1.ns, "203.0.113.2", 87), "others go on"
+    n = tracked(lab)
+    q = bytes.fromhex("123401000001000000000000") + b"\1x\0\0\x1c\0\1"
+
+    def ask():
+        for port in range(200):
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+                s.sendto(q, ("fdaa::3", 53))
+    a1.ns.inside(ask)
+    assert tracked(lab) < n + 50, "questions to the resolver are not tracked"
+
+
+def test_a_large_packet_is_told_what_fits(lab):
+    """The uplink may be narrower than a machine's card."""
+    a1 = lab.guest["a1"]
+    lab.machines("ip", "link", "set", "uplink", "mtu", "1300")
+    try:
+        def send():
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER, IP_PMTUDISC_DO
+                s.connect(("203.0.113.2", 90))
+                for _ in range(20):
+                    try:
+                        s.send(b"x" * 1400)
+                    except OSError:
+                        return s.getsockopt(socket.IPPROTO_IP, 14)  # IP_MTU
+                    time.sleep(0.05)
+        assert a1.ns.inside(send) == 1300
+    finally:
+        lab.machines("ip", "link", "set", "uplink", "mtu", "1500")
+
+
+def test_the_uplink_comes_twice_and_goes_without_a_trace():
+    clean = []
+    try:
+        host, one, two = (Namespace(n) for n in ("uh", "u1", "u2"))
+        clean = [host.remove, one.remove, two.remove]
+        host("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "out")
+        host("ip", "link", "set", "eth0", "mtu", "1400", "up")
+        host("ip", "link", "set", "out", "up")
+        host("ip", "addr", "add", "192.0.2.10/24", "dev", "eth0")
+        host("ip", "-6", "addr", "add", "2001:db8::10/64", "dev", "eth0", "nodad")
+        host("ip", "route", "add", "default", "via", "192.0.2.1")
+        host("ip", "-6", "route", "add", "default", "via", "2001:db8::1")
+        host("sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0", "net.ipv6.conf.eth0.accept_ra=1")
+        read = lambda name: host("cat", f"/proc/sys/net/{name}").stdout.strip()
+        addr = lambda ns: ns("ip", "-o", "addr", "show", "dev", "uplink").stdout
+
+        def snapshot():
+            return [host("ip", "-o", "link").stdout.count("wu-"), host("nft", "list", "tables").stdout,
+                    read("ipv4/conf/eth0/forwarding"), read("ipv6/conf/all/forwarding")]
+        before = snapshot()
+        assert before == [0, "", "0", "0"]
+        host(UPLINK, "up", "--instance", "ui", "--netns", one.path)
+        first = addr(one)
+        assert "169.254.2" in first and "fd57:6172" in first and " mtu 1400" in one("ip", "link", "show", "uplink").stdout
+        host(UPLINK, "up", "--instance", "ui", "--netns", one.path)
+        assert addr(one) == first, "twice is the same"
+        assert read("ipv6/conf/eth0/accept_ra") == "2", "the host still learns its own routes"
+        host(UPLINK, "up", "--instance", "uj", "--netns", two.path)
+        assert addr(two) != first
+        assert '"not_ours" drop' in host("nft", "list", "table", "inet", "uplink-ui").stdout
+        host(UPLINK, "down", "--instance", "ui")
+        assert read("ipv4/conf/eth0/forwarding") == "1", "the other instance needs it"
+        host(UPLINK, "down", "--instance", "uj")
+        host(UPLINK, "down", "--instance", "uj")
+        assert snapshot() == before
+        host(UPLINK, "up", "--instance", "ui", "--netns", one.path)
+        one.remove()
+        clean[1] = lambda: None
+        again = Namespace("u3")
+        clean.append(again.remove)
+        host(UPLINK, "up", "--instance", "ui", "--netns", again.path)
+        assert "169.254.2" in addr(again), "a new namespace in place of one that is gone"
+        bad = host(UPLINK, "up", "--instance", "x y", "--netns", again.path, ok=False)
+        assert bad.returncode and "next:" in bad.stderr
+    finally:
+        for f in clean:
+            f()
