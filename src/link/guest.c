@@ -117,13 +117,15 @@ static void take_state(struct link *l, const struct guest_state *s)
 			bye(l); /* it asks again: the first answer was lost */
 		return;
 	}
+	if (s->generation > l->generation) {
+		mark(l, MARK_LIE, "says that it was started by a config that nobody gave it");
+		return;
+	}
 	/* Of one boot, the phase only goes forward; a guest that says otherwise lies. */
 	if (s->phase < l->phase) {
 		mark(l, MARK_LIE, "says that it is in a phase it has left");
 		return;
 	}
-	if (s->generation)
-		l->generation = s->generation;
 	l->started_at = s->started_at;
 	if (s->phase == LINK_EXITED)
 		took_exit(l, &s->exit);
@@ -229,6 +231,7 @@ int guest_run(struct link *l, json_t *config, struct err *e)
 	l->handed = false;
 	if (g > l->generation) {
 		l->generation = g;
+		state_save_generation(l);
 		/* A guest that waits for its config is the one this generation is for; any other is
 		 * of before. */
 		if (l->phase != LINK_BOOTED)
@@ -331,7 +334,7 @@ static void hello_done(void *arg, int status, struct bytes body, const struct er
 	if (!l->h2 || (e && e->code == ERR_UNAVAILABLE))
 		return; /* the connection ended */
 	if (e || status != 200 || take_hello(l, body, &mine) < 0) {
-		if (mine.code || status)
+		if (mine.code || status || e->code == ERR_PROTOCOL)
 			mark(l, MARK_PROTOCOL, "answered hello with nonsense");
 		again_later(l);
 		return;

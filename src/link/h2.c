@@ -10,6 +10,10 @@ enum {
 	HEADERS_MAX = 8192, /* of one stream, informational answers and trailers included */
 	FRAMES_PER_S = 5000,
 	FRAMES_BURST = 10000,
+	BYTES_PER_S =
+	    1024 *
+	    1024, /* that are not the payload of DATA: heads, headers, frames of unknown types */
+	BYTES_BURST = 4 * 1024 * 1024,
 	PAUSE_MS = 50,
 	PING_MS = 5000,
 	SILENCE_MS = 15000,
@@ -25,8 +29,10 @@ struct h2 {
 	unsigned count;
 	sd_event_source *ping;
 	uint64_t last_heard_ms, refilled_ms;
-	double tokens;
-	bool busy; /* inside nghttp2: its callbacks must not enter again */
+	double frames, bytes; /* left in the two buckets */
+	size_t payload;       /* of DATA, in the input being handled */
+	bool broken;          /* a frame that no honest guest sends */
+	bool busy;            /* inside nghttp2: its callbacks must not enter again */
 	bool dying;
 };
 
@@ -101,14 +107,13 @@ static void reset(struct h2_request *q)
 }
 
 /* ---- what the guest sends ---- */
-static bool take_token(struct h2 *h)
+static void refill(struct h2 *h)
 {
 	uint64_t now = clock_mono_ms();
-	h->tokens =
-	    MIN(FRAMES_BURST, h->tokens + (double)(now - h->refilled_ms) * FRAMES_PER_S / 1000);
+	double seconds = (double)(now - h->refilled_ms) / 1000;
+	h->frames = MIN(FRAMES_BURST, h->frames + seconds * FRAMES_PER_S);
+	h->bytes = MIN(BYTES_BURST, h->bytes + seconds * BYTES_PER_S);
 	h->refilled_ms = now;
-	h->tokens -= 1;
-	return h->tokens >= 0;
 }
 
 static int on_begin_frame(nghttp2_session *s, const nghttp2_frame_hd *hd, void *arg)
@@ -116,8 +121,19 @@ static int on_begin_frame(nghttp2_session *s, const nghttp2_frame_hd *hd, void *
 	struct h2 *h = arg;
 	h->last_heard_ms = clock_mono_ms();
 	/* DATA is bounded by its windows; all else would be accepted for ever. */
-	if ((hd->type != NGHTTP2_DATA || !hd->length) && !take_token(h))
-		h->ops->too_fast(h->arg, PAUSE_MS);
+	if (hd->type != NGHTTP2_DATA || !hd->length)
+		h->frames -= 1;
+	/* ENABLE_PUSH=0 binds only a peer that has acknowledged it; ours has known it from the
+	 * start. */
+	if (hd->type == NGHTTP2_PUSH_PROMISE)
+		h->broken = true;
+	return 0;
+}
+
+static int on_invalid(nghttp2_session *s, const nghttp2_frame *f, int code, void *arg)
+{
+	struct h2 *h = arg;
+	h->broken = true;
 	return 0;
 }
 
@@ -138,7 +154,9 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *
 static int on_data(
     nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
 {
-	struct h2_request *q = find(arg, id);
+	struct h2 *h = arg;
+	struct h2_request *q = find(h, id);
+	h->payload += n;
 	(void)nghttp2_session_consume_connection(s, n);
 	if (q && q->ops->data && q->status == 200 && !q->cancelled) {
 		q->ops->data(q->arg, p, n);
@@ -170,11 +188,20 @@ static int on_close(nghttp2_session *s, int32_t id, uint32_t code, void *arg)
 int h2_input(struct h2 *h, const uint8_t *p, size_t n)
 {
 	h->busy = true;
+	h->payload = 0;
 	ssize_t r = nghttp2_session_mem_recv(h->session, p, n);
 	h->busy = false;
 	if (r < 0)
 		return -EPROTO;
 	flush(h);
+	/* What is wrong with the connection itself, nghttp2 answers with GOAWAY and then wants to
+	 * read no more. */
+	if (h->broken || !nghttp2_session_want_read(h->session))
+		return -EPROTO;
+	refill(h);
+	h->bytes -= (double)(n - h->payload);
+	if (h->frames < 0 || h->bytes < 0)
+		h->ops->too_fast(h->arg, PAUSE_MS);
 	return 0;
 }
 
@@ -201,6 +228,7 @@ static int session_new(struct h2 *h)
 	int r = nghttp2_session_callbacks_new(&cb);
 	if (r == 0 && (r = nghttp2_option_new(&o)) == 0) {
 		nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
+		nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid);
 		nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
 		nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
 		nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
@@ -233,7 +261,8 @@ int h2_new(sd_event *loop, const struct h2_ops *ops, void *arg, struct h2 **ret,
 	h->ops = ops;
 	h->arg = arg;
 	h->last_heard_ms = h->refilled_ms = clock_mono_ms();
-	h->tokens = FRAMES_BURST;
+	h->frames = FRAMES_BURST;
+	h->bytes = BYTES_BURST;
 	int r = session_new(h);
 	if (r == 0)
 		r = nghttp2_submit_settings(

@@ -60,6 +60,7 @@ extern const char *const link_phase_names[];
 int state_load(struct link *l, struct err *e) must_check; /* exit record and identity of before */
 void state_save_exit(struct link *l);
 void state_save_who(struct link *l);
+void state_save_generation(struct link *l);
 
 /* guest.c */
 int guest_start(struct link *l, struct err *e) must_check;

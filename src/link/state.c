@@ -48,6 +48,28 @@ void state_save_who(struct link *l)
 		log_err(&e, "keeping whose machine this is");
 }
 
+void state_save_generation(struct link *l)
+{
+	struct err e = { 0 };
+	cleanup_json json_t *j =
+	    json_pack("{s:i, s:I}", "v", 1, "generation", (json_int_t)l->generation);
+	if (json_write_file(l->state_dir, "run.json", j, 0600, &e) < 0)
+		log_err(&e, "keeping the machine's generation");
+}
+
+static void load_generation(struct link *l)
+{
+	struct err e = { 0 };
+	cleanup_json json_t *j = NULL;
+	int64_t generation = 0;
+	if (json_read_file(l->state_dir, "run.json", 4096, &j, &e) == 0 &&
+	    json_need_int(j, "", "generation", 1, INT64_MAX, &generation, &e) == 0 &&
+	    (uint64_t)generation > l->generation) {
+		l->generation = (uint64_t)generation; /* a start after the exit that is recorded */
+		l->phase = LINK_WAITING;
+	}
+}
+
 static int load_exit(struct link *l, struct err *e)
 {
 	cleanup_json json_t *j = NULL;
@@ -81,6 +103,7 @@ int state_load(struct link *l, struct err *e)
 	struct err none = { 0 };
 	if (faccessat(l->state_dir, "exit.json", F_OK, 0) == 0 && load_exit(l, e) < 0)
 		log_err(e, "reading the exit record of before");
+	load_generation(l);
 	if (json_read_file(l->state_dir, "who.json", 65536, &l->who, &none) == 0 &&
 	    !json_is_object(l->who)) {
 		json_decref(l->who);
