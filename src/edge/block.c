@@ -17,7 +17,7 @@ struct block *block_get(struct block_pool *p)
 	}
 	p->nused++;
 	b->next = NULL;
-	b->start = b->end = 0;
+	b->start = b->end = b->high = 0;
 	return b;
 }
 
@@ -27,7 +27,7 @@ void block_put(struct block_pool *p, struct block *b)
 		return;
 	p->nused--;
 	/* what went through may be a patient's: it does not stay in memory */
-	explicit_bzero(b->data, b->end);
+	explicit_bzero(b->data, MAX(b->high, b->end));
 	if (p->nfree >= KEEP_FREE) {
 		free(b);
 		return;

@@ -10,6 +10,7 @@ enum { BLOCK_SIZE = 40 * 1024 }; /* a head of HTTP1_HEAD_MAX and what the edge a
 struct block {
 	struct block *next; /* in the pool */
 	uint32_t start, end;
+	uint32_t high; /* what was ever written to lies before it: wiped at the end */
 	char data[BLOCK_SIZE];
 };
 
@@ -35,18 +36,24 @@ static inline const char *block_at(const struct block *b)
 {
 	return b->data + b->start;
 }
+static inline void block_reset(struct block *b)
+{
+	b->high = MAX(b->high, b->end);
+	b->start = b->end = 0;
+}
 /* Drops n bytes at the front; an empty block begins anew. */
 static inline void block_consume(struct block *b, size_t n)
 {
 	b->start += (uint32_t)n;
 	if (b->start == b->end)
-		b->start = b->end = 0;
+		block_reset(b);
 }
 /* Moves what is there to the front. */
 static inline void block_compact(struct block *b)
 {
 	if (!b->start)
 		return;
+	b->high = MAX(b->high, b->end);
 	memmove(b->data, b->data + b->start, b->end - b->start);
 	b->end -= b->start;
 	b->start = 0;

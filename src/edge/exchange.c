@@ -254,7 +254,7 @@ static bool send_request(struct client *c)
 	x->req->start += (uint32_t)n;
 	/* a request without body stays whole until the response begins, to be sent again */
 	if (!block_len(x->req) && (x->req_framing != HTTP1_NO_BODY || x->phase == EXCHANGE_TUNNEL))
-		x->req->start = x->req->end = 0;
+		block_reset(x->req);
 	return true;
 }
 
@@ -419,7 +419,7 @@ static int take_response_head(struct client *c, struct err *e)
 		x->phase = EXCHANGE_TUNNEL;
 		x->resp_done = false;
 		x->keep_alive = false;
-		x->req->start = x->req->end = 0;
+		block_reset(x->req);
 		w->count->tunnels++;
 	}
 	progress(c);
@@ -501,7 +501,7 @@ static int tunnel(struct client *c)
 		struct block *t = x->req; /* the blocks change places: nothing is copied */
 		x->req = c->in;
 		c->in = t;
-		c->in->start = c->in->end = 0;
+		block_reset(c->in);
 		moved = 1;
 	}
 	if (!block_len(c->out) && !block_len(up->in) && can_read(c, up)) {
@@ -515,7 +515,7 @@ static int tunnel(struct client *c)
 		c->out = up->in;
 		up->in = t;
 		if (t)
-			t->start = t->end = 0;
+			block_reset(t);
 		moved = 1;
 	}
 	return moved;

@@ -85,7 +85,7 @@ struct upstream *table_choose(struct worker *w, const struct exchange *x, struct
 	const struct route_pool *p = &app->pool[x->pool - x->app->pool];
 	unsigned workers = MAX(w->args->workers, 1u), busy = 0;
 	struct upstream *best = NULL;
-	bool best_avoided = false;
+	unsigned best_rank = 0;
 	/* equals share by turns: the search begins elsewhere each time */
 	uint32_t turn = p->count ? (uint32_t)(w->count->requests % p->count) : 0;
 	for (uint32_t k = 0; k < p->count; k++) {
@@ -93,16 +93,19 @@ struct upstream *table_choose(struct worker *w, const struct exchange *x, struct
 		struct upstream *u = t->up[i];
 		if (!u || was_tried(x, u))
 			continue;
-		uint32_t hard = t->t.backends[i].hard;
+		/* each worker has its share of the limits */
+		uint32_t hard = t->t.backends[i].hard, soft = t->t.backends[i].soft;
 		if (hard && u->active >= (hard + workers - 1) / workers) {
 			busy++;
 			continue;
 		}
-		bool avoided = u->avoid_until > w->now_ms;
-		if (!best || (best_avoided && !avoided) ||
-		    (best_avoided == avoided && u->active < best->active)) {
+		/* one that did not answer a moment ago comes last, one above its soft limit before
+		 * it */
+		unsigned rank = (u->avoid_until > w->now_ms ? 2u : 0u) +
+				(soft && u->active >= (soft + workers - 1) / workers ? 1u : 0u);
+		if (!best || rank < best_rank || (rank == best_rank && u->active < best->active)) {
 			best = u;
-			best_avoided = avoided;
+			best_rank = rank;
 		}
 	}
 	if (best)

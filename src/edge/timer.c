@@ -1,5 +1,7 @@
 #include "edge/timer.h"
 
+enum { WAIT_MAX_MS = 250 }; /* the loop has things of its own to look after */
+
 static const uint64_t duration_ms[TIMER_CLASSES] = {
 	[TIMER_HANDSHAKE] = 10000,
 	[TIMER_HEAD] = 15000,
@@ -49,7 +51,7 @@ void timers_run(struct timers *ts, uint64_t now_ms)
 
 int timers_wait(const struct timers *ts, uint64_t now_ms)
 {
-	uint64_t wait = 1000;
+	uint64_t wait = WAIT_MAX_MS;
 	for (int i = 0; i < TIMER_CLASSES; i++)
 		if (ts->list[i].next != &ts->list[i]) {
 			uint64_t at = ts->list[i].next->at, left = at > now_ms ? at - now_ms : 0;

@@ -32,4 +32,4 @@ void timer_set(
     struct timers *ts, struct timer *t, enum timer_class c, uint64_t now_ms); /* sets or moves it */
 void timer_clear(struct timer *t);
 void timers_run(struct timers *ts, uint64_t now_ms);
-int timers_wait(const struct timers *ts, uint64_t now_ms); /* ms to the next one, at most 1000 */
+int timers_wait(const struct timers *ts, uint64_t now_ms); /* ms to the next one, at most 250 */

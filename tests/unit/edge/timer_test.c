@@ -12,7 +12,7 @@ static void test_order(void **state)
 	struct timers ts;
 	struct timer a = { .expired = expired }, b = { .expired = expired };
 	timers_init(&ts);
-	assert_int_equal(timers_wait(&ts, 0), 1000);
+	assert_int_equal(timers_wait(&ts, 0), 250);
 	timer_set(&ts, &a, TIMER_LINGER, 1000); /* at 3000 */
 	timer_set(&ts, &b, TIMER_LINGER, 1500);
 	timer_set(&ts, &a, TIMER_LINGER, 2000); /* moved behind b: at 4000 */
