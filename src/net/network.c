@@ -18,6 +18,17 @@ static int apply(struct network *n, bool whole, struct err *e)
 		     : nft_apply(b.data, e);
 }
 
+/* One tap more or less: the small change, or all sets anew if that does not fit what is there. */
+static int change(struct network *n, const struct tap *t, bool add, struct err *e)
+{
+	cleanup_buf struct buf b;
+	struct err small;
+	buf_init(&b, RULES_MAX);
+	if (rules_format_change(&b, &n->rules, t, add) == 0 && nft_apply(b.data, &small) == 0)
+		return 0;
+	return apply(n, false, e);
+}
+
 static size_t find(const struct network *n, const char *machine)
 {
 	size_t i = 0;
@@ -96,7 +107,7 @@ static int drop(struct network *n, size_t i, struct err *e)
 {
 	struct tap gone = n->tap[i];
 	n->tap[i] = n->tap[--n->taps];
-	int r = apply(n, false, e);
+	int r = change(n, &gone, false, e);
 	if (r == 0)
 		r = flows_forget(&gone.addr, e);
 	if (r == 0)
@@ -165,7 +176,7 @@ int network_tap_open(struct network *n, const struct net_tap *ask, struct net_an
 	bool fresh = i == n->taps;
 	if (fresh)
 		n->tap[n->taps++] = t;
-	r = apply(n, false, e);
+	r = change(n, &t, true, e);
 	if (r == 0)
 		r = tap_configure(n->rtnl, &n->rules.plan, &t, e);
 	if (r < 0) {

@@ -117,13 +117,52 @@ int rules_format_table(struct buf *b, const struct rules *r)
 	    r->plan.bits, (unsigned)r->edge, (unsigned)r->dns);
 }
 
-static int element(struct buf *b, const char *instance, const char *set, const char *tap,
-    const char *addr, unsigned bits)
+enum set { SET_OWN4, SET_OWN6, SET_PEERS6, SETS };
+static const char *const set_name[SETS] = { "own4", "own6", "peers6" };
+
+/* `"tap" . address`, what the set holds for the tap. */
+static int add_element(struct buf *b, enum set set, const struct tap *t)
 {
-	int k = buf_printf(b, "add element inet net-%s %s { \"%s\" . %s", instance, set, tap, addr);
-	if (k == 0 && bits)
-		k = buf_printf(b, "/%u", bits);
-	return k == 0 ? buf_add_str(b, " }\n") : k;
+	char name[IFNAMSIZ], text[INET6_ADDRSTRLEN];
+	tap_name(name, t->machine);
+	if (set == SET_OWN4) {
+		ipv4_format(text, t->addr.ipv4);
+		return buf_printf(b, "\"%s\" . %s", name, text);
+	}
+	struct in6_addr a = set == SET_OWN6 ? t->addr.ipv6 : sixpn_prefix(t->network);
+	a.s6_addr[14] = a.s6_addr[15] = 0;
+	ipv6_format(text, &a);
+	return buf_printf(b, "\"%s\" . %s/%d", name, text,
+	    set == SET_OWN6 ? SIXPN_MACHINE_BITS : SIXPN_NETWORK_BITS);
+}
+
+static int elements(
+    struct buf *b, const struct rules *r, const char *verb, const struct tap *taps, size_t n)
+{
+	int k = 0;
+	for (enum set set = 0; k == 0 && n && set < SETS; set++) {
+		k = buf_printf(
+		    b, "%s element inet net-%s %s {\n", verb, r->instance, set_name[set]);
+		for (size_t i = 0; k == 0 && i < n; i++) {
+			k = add_element(b, set, &taps[i]);
+			if (k == 0)
+				k = buf_add_str(b, i + 1 < n ? ",\n" : "\n}\n");
+		}
+	}
+	return k;
+}
+
+int rules_format_taps(struct buf *b, const struct rules *r, const struct tap *taps, size_t n)
+{
+	int k = 0;
+	for (enum set set = 0; k == 0 && set < SETS; set++)
+		k = buf_printf(b, "flush set inet net-%s %s\n", r->instance, set_name[set]);
+	return k == 0 ? elements(b, r, "add", taps, n) : k;
+}
+
+int rules_format_change(struct buf *b, const struct rules *r, const struct tap *t, bool add)
+{
+	return elements(b, r, add ? "add" : "delete", t, 1);
 }
 
 int rules_format_forget(struct buf *b, const struct rules *r, const char *machine)
@@ -131,27 +170,4 @@ int rules_format_forget(struct buf *b, const struct rules *r, const char *machin
 	char name[IFNAMSIZ];
 	tap_name(name, machine);
 	return buf_printf(b, "delete element inet net-%s busy { \"%s\" }\n", r->instance, name);
-}
-
-int rules_format_taps(struct buf *b, const struct rules *r, const struct tap *taps, size_t n)
-{
-	int k = buf_printf(b,
-	    "flush set inet net-%s own4\nflush set inet net-%s own6\nflush set inet net-%s "
-	    "peers6\n",
-	    r->instance, r->instance, r->instance);
-	for (size_t i = 0; k == 0 && i < n; i++) {
-		char name[IFNAMSIZ], text[INET6_ADDRSTRLEN];
-		tap_name(name, taps[i].machine);
-		ipv4_format(text, taps[i].addr.ipv4);
-		k = element(b, r->instance, "own4", name, text, 0);
-		struct in6_addr own = taps[i].addr.ipv6, all = sixpn_prefix(taps[i].network);
-		own.s6_addr[14] = own.s6_addr[15] = 0;
-		ipv6_format(text, &own);
-		if (k == 0)
-			k = element(b, r->instance, "own6", name, text, SIXPN_MACHINE_BITS);
-		ipv6_format(text, &all);
-		if (k == 0)
-			k = element(b, r->instance, "peers6", name, text, SIXPN_NETWORK_BITS);
-	}
-	return k;
 }

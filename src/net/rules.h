@@ -23,6 +23,10 @@ int rules_format_table(struct buf *b, const struct rules *r) must_check;
 int rules_format_taps(
     struct buf *b, const struct rules *r, const struct tap *taps, size_t n) must_check;
 
+/* One tap more, or one less; refused by nftables when the sets are not as thought. */
+int rules_format_change(
+    struct buf *b, const struct rules *r, const struct tap *t, bool add) must_check;
+
 /* Takes away the count of connections of a machine that is gone; refused by nftables when it never
  * had one. */
 int rules_format_forget(struct buf *b, const struct rules *r, const char *machine) must_check;

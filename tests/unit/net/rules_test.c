@@ -52,12 +52,21 @@ static void rules_name_each_taps_own_addresses(void **s)
 	assert_string_equal(b.data,
 	    "flush set inet net-ward own4\nflush set inet net-ward own6\nflush set inet net-ward "
 	    "peers6\n"
-	    "add element inet net-ward own4 { \"t00000000000001\" . 172.19.0.2 }\n"
-	    "add element inet net-ward own6 { \"t00000000000001\" . fdaa:0:7:0:3:0:1:0/112 }\n"
-	    "add element inet net-ward peers6 { \"t00000000000001\" . fdaa:0:7::/48 }\n"
-	    "add element inet net-ward own4 { \"t00000000000002\" . 172.19.0.3 }\n"
-	    "add element inet net-ward own6 { \"t00000000000002\" . fdaa:0:8:0:3:0:2:0/112 }\n"
-	    "add element inet net-ward peers6 { \"t00000000000002\" . fdaa:0:8::/48 }\n");
+	    "add element inet net-ward own4 {\n\"t00000000000001\" . "
+	    "172.19.0.2,\n\"t00000000000002\" . 172.19.0.3\n}\n"
+	    "add element inet net-ward own6 {\n\"t00000000000001\" . fdaa:0:7:0:3:0:1:0/112,\n"
+	    "\"t00000000000002\" . fdaa:0:8:0:3:0:2:0/112\n}\n"
+	    "add element inet net-ward peers6 {\n\"t00000000000001\" . fdaa:0:7::/48,\n"
+	    "\"t00000000000002\" . fdaa:0:8::/48\n}\n");
+	buf_reset(&b);
+	assert_int_equal(rules_format_change(&b, &r, &t[1], false), 0);
+	assert_string_equal(b.data,
+	    "delete element inet net-ward own4 {\n\"t00000000000002\" . 172.19.0.3\n}\n"
+	    "delete element inet net-ward own6 {\n\"t00000000000002\" . fdaa:0:8:0:3:0:2:0/112\n}\n"
+	    "delete element inet net-ward peers6 {\n\"t00000000000002\" . fdaa:0:8::/48\n}\n");
+	buf_reset(&b);
+	assert_int_equal(rules_format_taps(&b, &r, NULL, 0), 0);
+	assert_null(strstr(b.data, "add"));
 	buf_done(&b);
 }
 
