@@ -63,12 +63,13 @@ int cgroups_parse(struct cgroups *ret, const char *mountinfo,
     bool (*has)(const char *, const char *), struct err *e)
 {
 	struct cgroups c = { 0 };
-	cleanup_free char *copy = strdup(mountinfo);
+	char *copy = strdup(mountinfo);
 	if (!copy)
 		return err_set(e, ERR_NO_MEMORY, "no memory for the list of mounts");
 	char *save = NULL;
 	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		take_line(&c, line, has);
+	free(copy);
 	for (int i = 0; i < CGROUP_MAX; i++)
 		if (!c.mount[i][0])
 			return err_set(e, ERR_WALL,
@@ -199,10 +200,14 @@ static int pids_in(
 	cleanup_fclose FILE *f = fopen(path, "re");
 	if (!f)
 		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open %s", path);
-	int n = 0, pid;
-	while (fscanf(f, "%d", &pid) == 1) {
+	int n = 0;
+	char line[24];
+	for (uint64_t pid; fgets(line, sizeof(line), f);) {
+		line[strcspn(line, "\n")] = 0;
+		if (!str_u64(line, INT32_MAX, &pid))
+			return err_set(e, ERR_SYSTEM, "%s reads strangely", path);
 		if ((size_t)n < room)
-			ret[n] = pid;
+			ret[n] = (pid_t)pid;
 		n++;
 	}
 	return n;
@@ -220,7 +225,7 @@ int cgroup_kill(const struct cgroups *c, const char *name, int timeout_ms, struc
 	for (;;) {
 		int left = 0;
 		for (int i = 0; i < CGROUP_MAX; i++) {
-			pid_t pids[BATCH];
+			pid_t pids[BATCH] = { 0 };
 			int n = repeated(c, i) ? 0 : pids_in(c, i, name, pids, BATCH, e);
 			if (n < 0)
 				return n;

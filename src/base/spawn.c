@@ -235,7 +235,7 @@ int spawn_run(const struct spawn *s, int timeout_ms, size_t max, char **ret_out,
 	struct spawn mine = *s;
 	mine.stdout_fd = out_write;
 	mine.stderr_fd = err_write;
-	pid_t pid;
+	pid_t pid = 0;
 	cleanup_close int pidfd = -1;
 	int r = spawn_start(&mine, &pid, &pidfd, e);
 	if (r < 0)

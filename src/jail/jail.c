@@ -65,20 +65,20 @@ int jail_place_fds(const struct jail_spec *s, int *report, struct err *e)
 		return err_sys(e, errno, "cannot keep the report's");
 	close(*report);
 	*report = r;
-	cleanup_close int spec = memfd_create("spec", MFD_CLOEXEC);
+	int spec = memfd_create("spec", MFD_CLOEXEC);
 	if (spec < 0 || write(spec, &s->vmm, sizeof(s->vmm)) != sizeof(s->vmm) ||
 	    lseek(spec, 0, SEEK_SET))
 		return err_sys(e, errno, "cannot hand on the machine's description");
-	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(spec, VMM_SPEC_FD) < 0)
 		return err_sys(e, errno, "cannot place them");
 	if (monitor && fcntl(JAIL_TAP_FD, F_SETFD, 0))
 		return err_sys(e, errno, "the tap was not passed");
 
-	/* an executable's own fds are the only ones above */
+	/* this also closes what was opened here */
 	if (syscall(SYS_close_range, monitor ? VMM_TAP_FD + 1 : VMM_SPEC_FD + 1, *report - 1, 0) ||
 	    syscall(SYS_close_range, *report + 1, ~0U, 0))
 		return err_sys(e, errno, "cannot close the rest");
-	spec = null = -1; /* closed just now */
+
 	return 0;
 }

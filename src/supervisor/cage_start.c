@@ -135,7 +135,7 @@ static int await(int report, int *ret_console, struct err *e)
 	uint64_t end = clock_mono_ms() + JAIL_MS;
 	cleanup_close int console = -1;
 	for (bool ready = false;;) {
-		struct err said;
+		struct err said = { 0 };
 		size_t len = 0;
 		int fd = -1, r = report_next(report, end, &said, &len, &fd, e);
 		if (r < 0)

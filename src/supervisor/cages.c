@@ -184,7 +184,7 @@ int cages_start(
 	fill(c, cage, ask);
 	run = &cage->run[ask->role];
 	name_of(name, c, cage->machine);
-	pid_t pid;
+	pid_t pid = 0;
 	/* limits first: a monitor needs more than the link that is there already */
 	r = cage_start_limits(c->settings, ask, name, e);
 	run->oom_before = cgroup_oom_kills(&c->settings->cgroups, name);

@@ -14,9 +14,11 @@
 
 void check_kernel(const struct doctor *d, struct check *c)
 {
-	struct utsname u;
-	unsigned major = 0, minor = 0;
-	if (uname(&u) || sscanf(u.release, "%u.%u", &major, &minor) != 2)
+	struct utsname u = { 0 };
+	char *dot = u.release;
+	unsigned long major = uname(&u) ? 0 : strtoul(u.release, &dot, 10);
+	unsigned long minor = *dot == '.' ? strtoul(dot + 1, NULL, 10) : 0;
+	if (!major)
 		check_set(c, CHECK_FAIL, NULL, "the kernel's version cannot be read");
 	else if (!streq(u.machine, "x86_64"))
 		check_set(c, CHECK_FAIL, "use an x86_64 host",

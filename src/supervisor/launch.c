@@ -98,15 +98,15 @@ static int enter_netns(const struct settings *s, const struct row_def *row, stru
 		return unshare(CLONE_NEWNET)
 			   ? err_sys(e, errno, "cannot make an empty network namespace")
 			   : 0;
+	if (row->netns == NETNS_HOST)
+		return setns(s->host_netns, CLONE_NEWNET)
+			   ? err_sys(e, errno, "cannot enter the host's network namespace")
+			   : 0;
 	char path[96];
-	cleanup_close int machines = -1;
-	int fd = s->host_netns;
-	if (row->netns == NETNS_MACHINES) {
-		if (netns_path(path, sizeof(path), s) == 0)
-			fd = machines = open(path, O_RDONLY | O_CLOEXEC);
-	}
+	cleanup_close int fd =
+	    netns_path(path, sizeof(path), s) < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || setns(fd, CLONE_NEWNET))
-		return err_sys(e, errno, "cannot enter its network namespace");
+		return err_sys(e, errno, "cannot enter the machines' network namespace");
 	return 0;
 }
 
@@ -114,14 +114,14 @@ static int enter_netns(const struct settings *s, const struct row_def *row, stru
 static int place_fds(struct passed *p, int log, struct err *e)
 {
 	int above = FIRST_FD + (int)p->n;
-	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	log = fcntl(log, F_DUPFD_CLOEXEC, above);
 	for (size_t i = 0; i < p->n; i++)
 		if ((p->fd[i] = fcntl(p->fd[i], F_DUPFD_CLOEXEC, above)) < 0)
 			return err_sys(e, errno, "cannot pass %s", p->name[i]);
 	if (null < 0 || log < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
 		return err_sys(e, errno, "cannot set up standard input and output");
-	null = -1; /* below FIRST_FD or closed at exec */
+
 	for (size_t i = 0; i < p->n; i++)
 		if (dup2(p->fd[i], FIRST_FD + (int)i) < 0)
 			return err_sys(e, errno, "cannot pass %s", p->name[i]);

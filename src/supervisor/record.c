@@ -33,7 +33,7 @@ int process_open(const struct process *p, struct err *e)
 		return -ESRCH;
 	}
 	/* looked at after the pidfd is open: now the pid cannot change hands unnoticed */
-	struct process now;
+	struct process now = { 0 };
 	if (process_look(p->pid, &now, e) < 0 || now.start_ticks != p->start_ticks)
 		return -ESRCH;
 	return steal_fd(&fd);

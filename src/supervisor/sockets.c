@@ -143,8 +143,8 @@ static int add_unix(
 	const struct row_socket *def = &rows[row].sockets[i];
 	union address a;
 	socklen_t len = 0;
-	uid_t uid;
-	gid_t gid;
+	uid_t uid = 0;
+	gid_t gid = 0;
 	int r = unix_address(&a, &len, s, def->name, e);
 	if (r == 0)
 		r = daemon_ids(rows[row].user, &uid, &gid, e);
