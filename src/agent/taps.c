@@ -50,7 +50,7 @@ int tap_open(struct machine *m, const struct desired *d, struct machine_net *ret
 		.host = a->host_id,
 		.number = d->number };
 	struct net_answer w = { 0 };
-	int fds[IPC_FDS_MAX];
+	int fds[1] = { -1 };
 	size_t nfds = 1;
 	str_copy(q.machine, sizeof(q.machine), m->id);
 	int r = ask(a, &q, &w, sizeof(w), fds, &nfds, e);
@@ -65,8 +65,8 @@ int tap_open(struct machine *m, const struct desired *d, struct machine_net *ret
 			  TAKE(n.dns, w.dns) && TAKE(n.mac, w.mac)))
 		r = err_set(e, ERR_PROTOCOL, "ward-net's answer has an address without an end");
 	if (r < 0) {
-		for (size_t i = 0; i < nfds; i++)
-			close(fds[i]);
+		if (nfds == 1)
+			close(fds[0]);
 		return r;
 	}
 	if (m->tap_fd >= 0)

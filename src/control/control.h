@@ -29,6 +29,6 @@ void work_stop(struct control *c);
 /* view.c: opens the views that feed c->world. */
 int view_start(struct control *c, struct err *e) must_check;
 void view_stop(struct control *c);
-bool view_ready(const struct control *c);
+bool view_ready(struct control *c);
 /* Our own write, before the views show it: the next decision already counts on it. */
 void view_wrote(struct control *c, const struct txn *t, int64_t rev);

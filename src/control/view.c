@@ -2,25 +2,27 @@
 #include "base/str.h"
 #include "control/control.h"
 
-static struct store_view **views_of(struct control *c, size_t i, const char **ret_prefix)
+#define VIEW(prefix, member)                                                                       \
+	{                                                                                          \
+		prefix, offsetof(struct control, member)                                           \
+	}
+static const struct {
+	const char *prefix;
+	size_t at;
+} views[] = { VIEW("requests/", requests), VIEW("outcomes/", outcomes), VIEW("apps/", apps),
+	VIEW("names/", names), VIEW("desired/", desired), VIEW("observed/", observed),
+	VIEW("hosts/", hosts), VIEW("alive/", alive) };
+
+static struct store_view **view_at(struct control *c, size_t i)
 {
-	static const char *const prefix[] = { "requests/", "outcomes/", "apps/", "names/",
-		"desired/", "observed/", "hosts/", "alive/" };
-	struct store_view **const view[] = { &c->requests, &c->outcomes, &c->apps, &c->names,
-		&c->desired, &c->observed, &c->hosts, &c->alive };
-	if (i >= countof(prefix))
-		return NULL;
-	*ret_prefix = prefix[i];
-	return view[i];
+	return (struct store_view **)(void *)((char *)c + views[i].at);
 }
 
 static struct store_view *view_holding(struct control *c, const char *key)
 {
-	const char *prefix = NULL;
-	struct store_view **v;
-	for (size_t i = 0; (v = views_of(c, i, &prefix)); i++)
-		if (str_starts(key, prefix))
-			return *v;
+	for (size_t i = 0; i < countof(views); i++)
+		if (str_starts(key, views[i].prefix))
+			return *view_at(c, i);
 	return NULL;
 }
 
@@ -48,33 +50,28 @@ int view_start(struct control *c, struct err *e)
 {
 	c->own = json_object();
 	int r = c->own ? world_init(&c->world, e) : err_set(e, ERR_NO_MEMORY, "no memory");
-	const char *prefix = NULL;
-	struct store_view **v;
-	for (size_t i = 0; r == 0 && (v = views_of(c, i, &prefix)); i++)
-		r = store_view_open(c->store, c->loop, prefix, changed, c, v, e);
+	for (size_t i = 0; r == 0 && i < countof(views); i++)
+		r = store_view_open(
+		    c->store, c->loop, views[i].prefix, changed, c, view_at(c, i), e);
 	return r;
 }
 
 void view_stop(struct control *c)
 {
-	const char *prefix = NULL;
-	struct store_view **v;
-	for (size_t i = 0; (v = views_of(c, i, &prefix)); i++) {
-		if (*v)
-			store_view_close(*v);
-		*v = NULL;
+	for (size_t i = 0; i < countof(views); i++) {
+		if (*view_at(c, i))
+			store_view_close(*view_at(c, i));
+		*view_at(c, i) = NULL;
 	}
 	world_done(&c->world);
 	json_decref(c->own);
 	c->own = NULL;
 }
 
-bool view_ready(const struct control *c)
+bool view_ready(struct control *c)
 {
-	const char *prefix = NULL;
-	struct store_view **v;
-	for (size_t i = 0; (v = views_of((struct control *)(uintptr_t)c, i, &prefix)); i++)
-		if (!*v || !store_view_synced(*v))
+	for (size_t i = 0; i < countof(views); i++)
+		if (!*view_at(c, i) || !store_view_synced(*view_at(c, i)))
 			return false;
 	return true;
 }

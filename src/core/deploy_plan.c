@@ -20,7 +20,7 @@ static size_t managed(const struct world *w, const char *app, const char *group,
 		if (world_machine_counts(w->machines[i], app, group) &&
 		    w->machines[i]->d.release > 0)
 			ret[n++] = w->machines[i];
-	qsort(ret, n, sizeof(*ret), by_id);
+	qsort(ret, n, sizeof(void *), by_id);
 	return n;
 }
 

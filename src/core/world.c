@@ -43,7 +43,7 @@ static struct world_machine *machine_at(
 		return NULL;
 	struct world_machine *m = calloc(1, sizeof(*m));
 	struct world_machine **all =
-	    m ? reallocarray(w->machines, w->nmachines + 1, sizeof(*all)) : NULL;
+	    m ? reallocarray(w->machines, w->nmachines + 1, sizeof(void *)) : NULL;
 	if (!all || !str_copy(m->host, sizeof(m->host), host) ||
 	    !str_copy(m->id, sizeof(m->id), id)) {
 		if (all)
@@ -73,7 +73,7 @@ static struct world_app *app_at(struct world *w, const char *id, bool make)
 	if (!make)
 		return NULL;
 	struct world_app *a = calloc(1, sizeof(*a));
-	struct world_app **all = a ? reallocarray(w->apps, w->napps + 1, sizeof(*all)) : NULL;
+	struct world_app **all = a ? reallocarray(w->apps, w->napps + 1, sizeof(void *)) : NULL;
 	if (!all || !str_copy(a->id, sizeof(a->id), id)) {
 		if (all)
 			w->apps = all;
