@@ -234,7 +234,7 @@ int guest_run(struct link *l, json_t *config, struct err *e)
 		state_save_generation(l);
 		/* A guest that waits for its config is the one this generation is for; any other is
 		 * of before. */
-		if (l->phase != LINK_BOOTED)
+		if (l->phase != LINK_BOOTED || !l->greeted)
 			l->phase = LINK_WAITING;
 		l->exit = (struct link_exit){ 0 };
 		l->started_at = 0;

@@ -91,13 +91,13 @@ static inline int must_check exec_walk_feed(
 		if (r < 0)
 			return r;
 		w->left = w->len;
-		w->first = true;
 		p += k;
 		n -= k;
 		if (w->left && !n) {
 			w->have = EXEC_HEAD + 1; /* the next call's piece is the first */
 			return 0;
 		}
+		w->first = true;
 	} else if (w->have == EXEC_HEAD + 1) {
 		w->first = true;
 	}
