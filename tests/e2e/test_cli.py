@@ -718,3 +718,63 @@ def test_a_console_has_a_terminal_its_size_and_raw_keys(api, tmp_path):
     assert os.waitstatus_to_exitcode(status) == 128 + 9
     assert seen["open"]["cmd"] == ["/bin/sh"] and seen["open"]["tty"] is True and seen["open"]["env"]["TERM"] == "vt100"
     assert seen[RESIZE] == struct.pack(">HH", 101, 33)
+
+
+# ---- images that are none ----
+
+def blob(text):
+    return "sha256:" + hashlib.sha256(text).hexdigest()
+
+
+MANIFEST = {"schemaVersion": 2, "config": {"digest": blob(b"{}"), "size": 2}, "layers": []}
+
+
+@pytest.mark.parametrize("index,blobs,says", [
+    ({}, {}, "no image for linux"),
+    ({"manifests": [{"digest": "sha256:../../etc/passwd", "size": 1}]}, {}, "no image for linux"),
+    ({"manifests": [{"digest": "sha512:" + "a" * 128, "size": 1}]}, {}, "no image for linux"),
+    ({"manifests": [{"digest": blob(b"absent"), "size": 1}]}, {}, "holds no blobs/sha256/"),
+    ({"manifests": [{"digest": "M", "size": 1, "platform": {"os": "linux", "architecture": "s390x"}}]}, {}, "no image for linux"),
+    ({"manifests": [{"digest": "M", "size": "1"}]}, {}, "without a SHA-256 digest and a size"),
+    ({"manifests": [{"digest": "M", "size": -1}]}, {}, "without a SHA-256 digest and a size"),
+    ({"manifests": [{"digest": "M", "size": 1}]}, {"layers": [{"digest": "x", "size": 1}]}, "without a SHA-256 digest and a size"),
+    ({"manifests": [{"digest": "M", "size": 1}]}, {"layers": [{"digest": blob(b"%d" % i), "size": 1} for i in range(300)]}, "more than 256 blobs"),
+    ({"manifests": [{"digest": "M", "size": 1}]}, {"layers": {}}, "has no layers"),
+])
+def test_images_that_are_none(ward, api, tmp_path, index, blobs, says):
+    manifest = json.dumps({**MANIFEST, **blobs}).encode()
+    layout = tmp_path / "layout"
+    (layout / "blobs/sha256").mkdir(parents=True)
+    (layout / "blobs/sha256" / blob(manifest)[7:]).write_bytes(manifest)
+    for m in index.get("manifests", []):
+        m["digest"] = blob(manifest) if m["digest"] == "M" else m["digest"]
+    (layout / "index.json").write_text(json.dumps(index))
+    p = ward("deploy", "--app", "shop", "--image", layout, code=1)
+    assert "[image-invalid]" in p.stderr and says in p.stderr and not api.calls
+
+
+def test_a_blob_that_is_shorter_than_it_says_is_not_sent_whole(ward, api, tmp_path):
+    deploy_routes(api, whole)
+    manifest = json.dumps({**MANIFEST, "layers": [{"digest": blob(b"x"), "size": 1000}]}).encode()
+    layout = tmp_path / "layout"
+    (layout / "blobs/sha256").mkdir(parents=True)
+    for data in (manifest, b"x"):
+        (layout / "blobs/sha256" / blob(data)[7:]).write_bytes(data)
+    (layout / "index.json").write_text(json.dumps({"manifests": [{"digest": blob(manifest), "size": len(manifest)}]}))
+    assert "could not be read whole [image-invalid]" in ward("deploy", "--app", "shop", "--image", layout, code=1).stderr
+    assert not api.asked("POST", ".*/deploys")
+
+
+def test_doctor_becomes_the_program_beside_it(tmp_path):
+    import shutil
+    for d in ("bin", "libexec/ward"):
+        (tmp_path / d).mkdir(parents=True)
+    shutil.copy(WARD, tmp_path / "bin/ward")
+    doctor = tmp_path / "libexec/ward/ward-doctor"
+    doctor.write_text('#!/bin/sh\necho "$@"\nexit 4\n')
+    doctor.chmod(0o755)
+    p = subprocess.run([tmp_path / "bin/ward", "doctor", "--json", "--instance", "x"], stdout=subprocess.PIPE, text=True)
+    assert (p.returncode, p.stdout) == (4, "--json --instance x\n")
+    doctor.unlink()
+    p = subprocess.run([tmp_path / "bin/ward", "doctor"], stderr=subprocess.PIPE, text=True)
+    assert p.returncode == 1 and "ward-doctor" in p.stderr and "next:" in p.stderr
