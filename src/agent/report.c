@@ -104,7 +104,8 @@ static uint64_t disk_mib(const struct agent *a)
 
 static int write_host(struct agent *a, struct err *e)
 {
-	static const char *const engines[] = { "auto", "emulated", "kvm" };
+	/* The KVM engine is a later issue: where emulation is not allowed, nothing can run here. */
+	const char *engine = a->engine == WARDD_ENGINE_EMULATED ? "emulated" : "none";
 	struct host h = { .id = a->host_id,
 		.cpus = a->cpus,
 		.memory_mib = a->memory_mib,
@@ -114,7 +115,7 @@ static int write_host(struct agent *a, struct err *e)
 	str_copy(h.region, sizeof(h.region), a->region);
 	clock_format_rfc3339(at, clock_wall_us());
 	snprintf(key, sizeof(key), "hosts/%s", a->host);
-	cleanup_json json_t *j = host_format(&h, engines[a->engine], at);
+	cleanup_json json_t *j = host_format(&h, engine, at);
 	return j ? store_put(a->store, key, j, 0, e)
 		 : err_set(e, ERR_NO_MEMORY, "no memory for the host");
 }

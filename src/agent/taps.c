@@ -59,7 +59,7 @@ int tap_open(struct machine *m, const struct desired *d, struct machine_net *ret
 	r = answer_of(&w, e);
 	if (r == 0 && nfds != 1)
 		r = err_set(e, ERR_PROTOCOL, "ward-net sent %zu taps", nfds);
-	struct machine_net n;
+	struct machine_net n = { 0 };
 	if (r == 0 && !(TAKE(n.ipv6, w.ipv6) && TAKE(n.ipv6_gateway, w.ipv6_gateway) &&
 			  TAKE(n.ipv4, w.ipv4) && TAKE(n.ipv4_gateway, w.ipv4_gateway) &&
 			  TAKE(n.dns, w.dns) && TAKE(n.mac, w.mac)))

@@ -37,12 +37,19 @@ int place_choose(const struct world *w, const char *app, const char *region,
 	size_t best_n = 0;
 	uint64_t best_left = 0;
 	bool any = false;
-	struct err why = { 0 };
+	struct err why = { 0 }, no_engine = { 0 };
 	for (size_t i = 0; i < w->nhosts; i++) {
 		const struct world_host *h = &w->hosts[i];
 		if (!h->known || !h->alive || (*region && !streq(region, h->h.region)))
 			continue;
 		any = true;
+		if (!h->h.runs_machines) {
+			err_set(&no_engine, ERR_EMULATION,
+			    "host %s has no usable hardware virtualisation, and its platform file "
+			    "does not allow emulation, which is no isolation boundary",
+			    h->h.name);
+			continue;
+		}
 		struct capacity left = place_left(w, h);
 		if (capacity_check(&left, &h->h, size, &why) < 0 || !place_number(w, h->name, 0))
 			continue;
@@ -61,6 +68,11 @@ int place_choose(const struct world *w, const char *app, const char *region,
 		return err_set(e, ERR_CAPACITY, "no living host is in region %s", region);
 	if (!any)
 		return err_set(e, ERR_UNAVAILABLE, "no host is alive to run a machine");
+	if (why.code == ERR_NONE && no_engine.code != ERR_NONE) {
+		if (e)
+			*e = no_engine;
+		return -EPERM;
+	}
 	if (why.code == ERR_NONE)
 		return err_set(e, ERR_CAPACITY, "no host has an address left for one more machine");
 	if (e)

@@ -150,8 +150,10 @@ int host_parse(const json_t *j, struct host *ret, struct err *e)
 {
 	struct host h = { 0 };
 	int64_t id = 0, cpus = 0, memory = 0, disk = 0;
+	const char *engine = NULL;
 	int r = 0;
 	if ((r = record_check_version(j, "host", e)) < 0 ||
+	    (r = json_need_str(j, "host", "engine", &engine, e)) < 0 ||
 	    (r = record_need_text(j, "name", h.name, sizeof(h.name), e)) < 0 ||
 	    (r = record_need_text(j, "region", h.region, sizeof(h.region), e)) < 0 ||
 	    (r = json_need_int(j, "host", "id", 0, UINT32_MAX, &id, e)) < 0 ||
@@ -163,6 +165,7 @@ int host_parse(const json_t *j, struct host *ret, struct err *e)
 	h.cpus = (uint32_t)cpus;
 	h.memory_mib = (uint64_t)memory;
 	h.disk_mib = (uint64_t)disk;
+	h.runs_machines = !streq(engine, "none");
 	*ret = h;
 	return 0;
 }

@@ -109,6 +109,8 @@ struct host {
 	uint32_t id;
 	uint32_t cpus;
 	uint64_t memory_mib, disk_mib;
+	bool runs_machines; /* an engine works here and is allowed (record: "engine" is not "none")
+			     */
 };
 int host_parse(const json_t *j, struct host *ret, struct err *e) must_check;
 json_t *host_format(const struct host *h, const char *engine, const char *updated_at);

@@ -28,8 +28,8 @@ static inline void plane_init(struct plane *p)
 	*p = (struct plane){ .store = json_object(), .now = 1000 };
 	assert_ok(world_init(&p->w, &e), e);
 	plane_put(p, "hosts/h1",
-	    json_pack("{s:i,s:s,s:s,s:i,s:i,s:i,s:i}", "v", 1, "name", "h1", "region", "home", "id",
-		1, "cpus", 4, "memory_mib", 4096, "disk_mib", 102400));
+	    json_pack("{s:i,s:s,s:s,s:i,s:i,s:i,s:i,s:s}", "v", 1, "name", "h1", "region", "home",
+		"id", 1, "cpus", 4, "memory_mib", 4096, "disk_mib", 102400, "engine", "emulated"));
 	plane_put(p, "alive/h1", json_pack("{s:i}", "v", 1));
 }
 

@@ -127,10 +127,15 @@ static void app_and_host(void **s)
 	assert_true(json_equal(j, out));
 	json_object_set_new(j, "status", json_string("odd"));
 	assert_int_equal(app_parse(j, &a, &e), -EINVAL);
-	cleanup_json json_t *hj = parse("{\"v\":1,\"name\":\"h\",\"region\":\"r\",\"id\":1,"
-					"\"cpus\":2,\"memory_mib\":3,\"disk_mib\":4}");
+	cleanup_json json_t *hj =
+	    parse("{\"v\":1,\"name\":\"h\",\"region\":\"r\",\"id\":1,"
+		  "\"cpus\":2,\"memory_mib\":3,\"disk_mib\":4,\"engine\":\"none\"}");
 	assert_ok(host_parse(hj, &h, &e), e);
 	assert_int_equal(h.disk_mib, 4);
+	assert_false(h.runs_machines);
+	json_object_set_new(hj, "engine", json_string("emulated"));
+	assert_ok(host_parse(hj, &h, &e), e);
+	assert_true(h.runs_machines);
 	json_object_set_new(hj, "cpus", json_integer(0));
 	assert_int_equal(host_parse(hj, &h, &e), -EINVAL);
 }

@@ -155,6 +155,22 @@ static void what_does_not_fit_is_refused(void **s)
 	plane_done(&p);
 }
 
+static void a_host_without_an_engine_runs_nothing(void **s)
+{
+	struct plane p;
+	plane_init(&p);
+	const char *app = plane_app(&p, "shop");
+	plane_put(&p, "hosts/h1",
+	    json_pack("{s:i,s:s,s:s,s:i,s:i,s:i,s:i,s:s}", "v", 1, "name", "h1", "region", "home",
+		"id", 1, "cpus", 4, "memory_mib", 4096, "disk_mib", 102400, "engine", "none"));
+	json_t *o =
+	    plane_ask(&p, "machine.create", app, "", json_pack("{s:o}", "config", config(64)));
+	assert_int_equal(json_integer_value(json_object_get(o, "status")), 422);
+	assert_non_null(strstr(json_string_value(json_object_get(o, "error")), "emulation"));
+	assert_int_equal(p.w.nmachines, 0);
+	plane_done(&p);
+}
+
 static void sweep_all(struct plane *p)
 {
 	static struct txn t;
@@ -248,6 +264,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(apps), cmocka_unit_test(machines),
 		cmocka_unit_test(a_running_machine_is_destroyed_by_force_alone),
 		cmocka_unit_test(what_does_not_fit_is_refused),
+		cmocka_unit_test(a_host_without_an_engine_runs_nothing),
 		cmocka_unit_test(a_deleted_app_leaves_nothing),
 		cmocka_unit_test(a_destroyed_machine_stays_to_be_seen_for_a_while),
 		cmocka_unit_test(a_poisoned_record_is_left_out) };
