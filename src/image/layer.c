@@ -132,8 +132,13 @@ static int take_xattrs(struct xattrs *x, struct archive_entry *ae, struct err *e
 		if (x->count == TREE_XATTRS_MAX || size > TREE_XATTR_SIZE_MAX ||
 		    strlen(name) > TREE_NAME_MAX)
 			return err_set(e, ERR_IMAGE, "too many or too large extended attributes");
-		x->list[x->count++] =
+		/* some writers say each twice, in two forms: the last counts */
+		size_t at = 0;
+		while (at < x->count && !streq(x->list[at].name, name))
+			at++;
+		x->list[at] =
 		    (struct xattr){ (char *)(uintptr_t)name, (void *)(uintptr_t)value, size };
+		x->count = MAX(x->count, at + 1);
 	}
 	return 0;
 }
