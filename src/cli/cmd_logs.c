@@ -36,7 +36,7 @@ static void print_line(const struct logs *l, const char *text, size_t len)
 		return;
 	const char *message = text_of(j, "message"), *stream = text_of(j, "stream");
 	bool colour = out_colour(stdout), system = streq(stream, "system");
-	if (json_object_get(j, "gap"))
+	if (json_object_get(j, "gap") && !*message)
 		message = "(lines were lost here: the buffer was full)";
 	printf("%s%.23sZ %s [%s]%s ", colour ? "\033[2m" : "", text_of(j, "at"),
 	    text_of(j, "machine"), text_of(j, "region"), colour ? "\033[0m" : "");
