@@ -37,6 +37,11 @@ static void on_expired(struct timer *t)
 	client_close(c);
 }
 
+static void on_pace(struct timer *t)
+{
+	exchange_pace((struct client *)(void *)((char *)t - offsetof(struct client, pace)));
+}
+
 static void on_client(struct watch *watch)
 {
 	client_run((struct client *)watch);
@@ -66,6 +71,7 @@ void client_new(
 	}
 	c->watch = (struct watch){ .fd = fd, .event = on_client };
 	c->timer.expired = on_expired;
+	c->pace.expired = on_pace;
 	c->w = w;
 	c->from = from;
 	c->state = from->tls ? CLIENT_HANDSHAKE : CLIENT_HEAD;
@@ -91,6 +97,7 @@ void client_close(struct client *c)
 	if (c->state == CLIENT_EXCHANGE)
 		exchange_drop(c);
 	timer_clear(&c->timer);
+	timer_clear(&c->pace);
 	tls_stop(c);
 	block_put(&w->blocks, c->in);
 	block_put(&w->blocks, c->out);
@@ -157,6 +164,7 @@ int client_fill(struct client *c)
 		return n < 0 ? (int)n : -ENODATA;
 	}
 	c->in->end += (uint32_t)n;
+	c->received += (uint64_t)n;
 	w->count->bytes_in += (uint64_t)n;
 	return 1;
 }

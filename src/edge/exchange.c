@@ -5,7 +5,7 @@
 #include "edge/worker.h"
 #include <sys/socket.h>
 
-enum { ENCODING_ROOM = HTTP1_CHUNK_HEAD_MAX + 2 + 8, MOVE_MIN = 2048 };
+enum { ENCODING_ROOM = HTTP1_CHUNK_HEAD_MAX + 2 + 8, MOVE_MIN = 2048, PACE_BYTES = 5000 };
 
 /* Ends with an answer of the edge's own. What of the request's body may still come makes the
  * connection unusable. */
@@ -18,6 +18,27 @@ static void progress(struct client *c)
 {
 	timer_set(&c->w->timers, &c->timer,
 	    c->x.phase == EXCHANGE_TUNNEL ? TIMER_TUNNEL : TIMER_EXCHANGE, c->w->now_ms);
+}
+
+/* A body that trickles in holds a machine's connection: 500 bytes a second are asked for, unless it
+ * is the machine that is slow. */
+void exchange_pace(struct client *c)
+{
+	struct exchange *x = &c->x;
+	if (c->state != CLIENT_EXCHANGE || x->req_done || x->phase >= EXCHANGE_BODY)
+		return;
+	bool waits_for_machine =
+	    x->phase == EXCHANGE_CONNECT || block_len(x->req) || block_len(c->in);
+	if (!waits_for_machine && c->received - c->paced < PACE_BYTES) {
+		struct err e;
+		err_set(&e, ERR_TIMEOUT, "the request's body comes at less than %d bytes in 10 s",
+		    PACE_BYTES);
+		page_error(c, &e, true);
+		client_run(c);
+		return;
+	}
+	c->paced = c->received;
+	timer_set(&c->w->timers, &c->pace, TIMER_PACE, c->w->now_ms);
 }
 
 /* Lets go of everything; the client goes on to its next request or to its end. */
@@ -35,6 +56,7 @@ static void finish(struct client *c, bool keep_client, bool keep_upstream)
 		else
 			upconn_close(up);
 	}
+	timer_clear(&c->pace);
 	block_put(&w->blocks, x->req);
 	x->req = NULL;
 	table_unref(w, x->table);
@@ -229,6 +251,10 @@ void exchange_start(struct client *c, size_t head)
 		    "the request's head cannot be passed on");
 		give_up(c, &e);
 		return;
+	}
+	if (!x->req_done) {
+		c->paced = c->received;
+		timer_set(&w->timers, &c->pace, TIMER_PACE, w->now_ms);
 	}
 	connect_some(c, false, &e);
 }

@@ -10,6 +10,7 @@ enum timer_class {
 	TIMER_HEAD,      /* a head must be whole after its first byte */
 	TIMER_IDLE,      /* between requests */
 	TIMER_EXCHANGE,  /* progress of a request in either direction */
+	TIMER_PACE,      /* how much of a body must have come meanwhile */
 	TIMER_TUNNEL,    /* bytes in a tunnel */
 	TIMER_LINGER,    /* the client's rest, read and dropped, before closing */
 	TIMER_CONNECT,   /* to a machine */

@@ -95,7 +95,8 @@ enum client_state { CLIENT_HANDSHAKE, CLIENT_HEAD, CLIENT_EXCHANGE, CLIENT_LAST,
 
 struct client {
 	struct watch watch;
-	struct timer timer;
+	struct timer timer, pace;
+	uint64_t received, paced; /* bytes in all, and at the last look at the pace */
 	struct worker *w;
 	struct client *prev, *next; /* all of the worker's */
 	struct client *ready;       /* in the list of those that go on next round */
@@ -183,6 +184,7 @@ void exchange_start(struct client *c,
 bool exchange_pump(
     struct client *c); /* moves bytes; false when nothing moved or the client is gone */
 void exchange_connected(struct client *c);
+void exchange_pace(struct client *c); /* looks whether the request's body comes fast enough */
 void exchange_failed(struct client *c, int error); /* its connection could not be made */
 void exchange_drop(struct client *c);              /* ends it from the client's side */
 

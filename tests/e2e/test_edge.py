@@ -321,6 +321,121 @@ def test_too_large_a_head(lab):
     assert out.startswith(b"HTTP/1.1 431 ") and b"Ward-Error: head-too-large" in out
 
 
+class RawBackend:
+    """Reads what the edge sends with the strictest eyes: every byte must belong to one well-formed request. Answers each with its number."""
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port, self.name, self.seen, self.bad = self.listener.getsockname()[1], "raw", [], []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                s, _ = self.listener.accept()
+                threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    def stop(self):
+        self.listener.close()
+
+    def serve(self, s):
+        f = s.makefile("rb")
+        with contextlib.suppress(OSError):
+            while line := f.readline(70000):
+                fields, head = {}, line
+                while (field := f.readline(70000)) not in (b"\r\n", b""):
+                    head += field
+                    name, _, value = field.partition(b": ")
+                    if not field.endswith(b"\r\n") or b"\r" in field[:-2] or name.lower() in (b"transfer-encoding", b"content-length") and name.lower() in fields:
+                        self.bad.append(head)
+                    fields[name.lower()] = value.strip()
+                if not line.endswith(b" HTTP/1.1\r\n") or line.count(b" ") != 2 or {b"transfer-encoding", b"content-length"} <= set(fields):
+                    self.bad.append(head)
+                # the edge hanging up in the middle (its client broke the rules) is no request at all
+                body = b""
+                if fields.get(b"transfer-encoding") == b"chunked":
+                    n = -1
+                    while n != 0:
+                        size = f.readline()
+                        if not size.endswith(b"\r\n"):
+                            return
+                        n = int(size, 16)
+                        body += f.read(n)
+                        end = f.read(2)
+                        if len(end) < 2:
+                            return
+                        if end != b"\r\n":
+                            self.bad.append(head)
+                else:
+                    n = int(fields.get(b"content-length", 0))
+                    body = f.read(n)
+                    if len(body) < n:
+                        return
+                self.seen.append((line, body))
+                s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+def test_random_desync(lab):
+    """Mutated requests with another one hidden in or behind them: the app sees exactly as many as the
+    client has answers for, all well-formed."""
+    import random
+    seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
+    rng = random.Random(seed)
+    print(f"SEED={seed}")
+    raw = RawBackend()
+    lab.backends.append(raw)
+    lab.app("desync", raw)
+    host = f"Host: desync.{BASE}\r\n"
+    lines = ["Content-Length: 5", "Content-Length: 0", "Content-Length: 50", "Transfer-Encoding: chunked", "Transfer-Encoding: identity", "Connection: Content-Length",
+             "Connection: Transfer-Encoding", "Connection: Host", "Content-Length: 5, 5", "Transfer-Encoding:\tchunked", "Transfer-Encoding: chunked ", "X: y",
+             "Content-Length:5", "content-length: 05", "Expect: 100-continue", "Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "Trailer: Content-Length", "TE: chunked"]
+    bodies = ["", "hello", "0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\nContent-Length: 9\r\n\r\n", "1;x=y\r\na\r\n0\r\n\r\n"]
+    marks = ["\r", "\n", "\0", " ", "\t", "\x0b", ":", ",", "\r\n", "\r\n ", "\x80", "+", "0x", ";"]
+    for i in range(400):
+        text = f"POST /p HTTP/1.1\r\n{host}" + "".join(l + "\r\n" for l in rng.sample(lines, rng.randrange(4))) + "\r\n" + rng.choice(bodies)
+        for _ in range(rng.choice((0, 0, 1, 1, 2))):
+            at = rng.randrange(len(text))
+            text = text[:at] + rng.choice(marks) + text[at + rng.randrange(2):]
+        seen = len(raw.seen)
+        data = text.encode("latin-1") + f"GET /hidden HTTP/1.1\r\n{host}\r\nGET /last HTTP/1.1\r\n{host}Connection: close\r\n\r\n".encode()
+        out = lab.raw("desync", data, tls=True, timeout=0.3)
+        answers = out.count(b"\r\n\r\nok")
+        news = raw.seen[seen:]
+        assert not raw.bad, (seed, i, text, raw.bad)
+        assert len(news) == answers, (seed, i, text, news, out)
+
+
+def test_trickled_heads_and_bodies_are_cut(lab):
+    """A head has 15 s in all however it trickles; a body must keep a pace."""
+    out = {}
+
+    def head():
+        with lab.connect("one", 30) as s, contextlib.suppress(OSError):
+            s.sendall(f"GET / HTTP/1.1\r\n{H}".encode())
+            begun = time.monotonic()
+            while time.monotonic() - begun < 25:
+                s.sendall(b"X: y\r\n")
+                s.settimeout(1)
+                with contextlib.suppress(TimeoutError):
+                    out["head"] = (s.recv(100), time.monotonic() - begun)
+                    return
+
+    def body():
+        with lab.connect("one", 30) as s, contextlib.suppress(OSError):
+            s.sendall(f"POST /echo HTTP/1.1\r\n{H}Content-Length: 100000\r\n\r\n".encode())
+            begun = time.monotonic()
+            while time.monotonic() - begun < 25:
+                s.sendall(b"x")
+                s.settimeout(1)
+                with contextlib.suppress(TimeoutError):
+                    out["body"] = (s.recv(100), time.monotonic() - begun)
+                    return
+    ts = [threading.Thread(target=f) for f in (head, body)]
+    [t.start() for t in ts]
+    [t.join() for t in ts]
+    assert out["head"][0].startswith(b"HTTP/1.1 408 ") and out["head"][1] < 18
+    assert out["body"][0].startswith(b"HTTP/1.1 408 ") and out["body"][1] < 14
+
+
 # ---- the plain listener ----
 
 def test_force_https(lab):
