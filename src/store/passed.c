@@ -19,14 +19,16 @@ int store_read_password(const char *name, char dst[STORE_PASSWORD_TEXT + 1], str
 		err_next(e, "start this program by wardd");
 		return r;
 	}
-	dst[STORE_PASSWORD_TEXT] = 0;
-	int r = io_read_all(fd, dst, STORE_PASSWORD_TEXT);
-	if (r == 0 && str_is_hex(dst, STORE_PASSWORD_TEXT))
-		return 0;
-	explicit_bzero(dst, STORE_PASSWORD_TEXT + 1);
-	return r < 0
-		   ? err_sys(e, -r, "cannot read the fd \"%s\"", name)
-		   : err_set(e, ERR_INVALID, "what the fd \"%s\" holds is no store password", name);
+	char text[STORE_PASSWORD_TEXT + 1] = { 0 };
+	int r = io_read_all(fd, text, STORE_PASSWORD_TEXT);
+	if (r < 0)
+		r = err_sys(e, -r, "cannot read the fd \"%s\"", name);
+	else if (!str_is_hex(text, STORE_PASSWORD_TEXT))
+		r = err_set(e, ERR_INVALID, "what the fd \"%s\" holds is no store password", name);
+	else
+		memcpy(dst, text, sizeof(text));
+	explicit_bzero(text, sizeof(text));
+	return r;
 }
 
 int store_open_passed(const struct places *p, enum daemon who, struct store **ret, struct err *e)

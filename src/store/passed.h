@@ -14,7 +14,6 @@ int store_socket_path(const struct places *p, char dst[108], struct err *e) must
 int store_open_passed(
     const struct places *p, enum daemon who, struct store **ret, struct err *e) must_check;
 
-/* Reads one password, 64 hex digits, from the fd passed under this name; dst is wiped on failure.
- */
+/* Reads one password, 64 hex digits, from the fd passed under this name. */
 int store_read_password(
     const char *name, char dst[STORE_PASSWORD_TEXT + 1], struct err *e) must_check;
