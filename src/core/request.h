@@ -13,5 +13,9 @@ int request_decide(const struct world *w, const char *id, const json_t *request,
 
 /* Housekeeping that no request asks for: deleted apps' machines and records, records of destroyed
  * machines. At most one transaction's worth; empty when there is nothing. */
-enum { SWEEP_DESTROYED_MS = 5 * 60 * 1000 };
+enum {
+	SWEEP_DESTROYED_MS = 5 * 60 * 1000,
+	SWEEP_DEPLOYS_KEPT = 20, /* of each app */
+	SWEEP_RELEASES_KEPT = 100,
+};
 void sweep_decide(const struct world *w, const struct fresh *fresh, struct txn *t);

@@ -1,31 +1,6 @@
 #include "core/request_deploy.h"
 #include "base/str.h"
 
-static int64_t newest_release(const struct world_app *a)
-{
-	int64_t newest = a->a.release;
-	const char *name;
-	json_t *v;
-	json_object_foreach (a->releases, name, v) {
-		uint64_t n = 0;
-		if (str_u64(name, 99999999, &n) && (int64_t)n > newest)
-			newest = (int64_t)n;
-	}
-	return newest;
-}
-
-/* The newest release below `below` that succeeded; 0: none. */
-static int64_t succeeded_below(const struct world_app *a, int64_t below)
-{
-	for (int64_t n = below - 1; n > 0; n--) {
-		const char *status =
-		    json_string_value(json_object_get(world_release(a, n), "status"));
-		if (status && streq(status, "succeeded"))
-			return n;
-	}
-	return 0;
-}
-
 static int refuse_second(const struct world_app *a, struct err *e)
 {
 	if (!a->a.deploy[0])
@@ -75,7 +50,7 @@ static void put_release(const struct deploy_request *q, const struct deploy *d,
 static int run(const struct deploy_request *q, struct deploy *d, const json_t *groups,
     const char *message, json_t **ret_result, struct err *e)
 {
-	d->release = newest_release(q->app) + 1;
+	d->release = world_newest_release(q->app) + 1;
 	d->status = DEPLOY_RUNNING;
 	int r = begin(q, d, groups, false, ret_result, e);
 	if (r == 0)
@@ -110,12 +85,12 @@ int request_deploy_create(const struct deploy_request *q, json_t **ret_result, s
 
 int request_rollback(const struct deploy_request *q, json_t **ret_result, struct err *e)
 {
-	int64_t present = succeeded_below(q->app, newest_release(q->app) + 1), to = 0;
+	int64_t present = world_present_release(q->app), to = 0;
 	int r = refuse_second(q->app, e);
 	if (r < 0 || (r = json_opt_int(q->body, "", "version", 1, 99999999, &to, e)) < 0)
 		return r;
 	if (!to)
-		to = succeeded_below(q->app, present);
+		to = world_succeeded_below(q->app, present);
 	const json_t *release = to ? world_release(q->app, to) : NULL;
 	if (!release)
 		return err_set(e, ERR_NOT_FOUND,
@@ -160,7 +135,7 @@ int request_scale(const struct deploy_request *q, json_t **ret_result, struct er
 	if (r < 0 || (r = json_opt_str(q->body, "", "group", &group, e)) < 0 ||
 	    (r = json_need_int(q->body, "", "count", 0, 64, &count, e)) < 0)
 		return r;
-	int64_t present = succeeded_below(q->app, newest_release(q->app) + 1);
+	int64_t present = world_present_release(q->app);
 	if (!present)
 		return err_set(e, ERR_CONFLICT,
 		    "app %s has no release that succeeded: deploy it first", q->app->a.name);

@@ -320,6 +320,40 @@ const json_t *world_release(const struct world_app *a, int64_t n)
 	return json_object_get(json_object_get(a->releases, name), "record");
 }
 
+int64_t world_newest_release(const struct world_app *a)
+{
+	int64_t newest = a->a.release;
+	const char *name;
+	json_t *v;
+	json_object_foreach (a->releases, name, v) {
+		uint64_t n = 0;
+		if (str_u64(name, 99999999, &n) && (int64_t)n > newest)
+			newest = (int64_t)n;
+	}
+	return newest;
+}
+
+int64_t world_succeeded_below(const struct world_app *a, int64_t below)
+{
+	int64_t best = 0;
+	const char *name;
+	json_t *v;
+	json_object_foreach (a->releases, name, v) {
+		uint64_t n = 0;
+		const char *status =
+		    json_string_value(json_object_get(json_object_get(v, "record"), "status"));
+		if (status && streq(status, "succeeded") && str_u64(name, 99999999, &n) &&
+		    (int64_t)n < below && (int64_t)n > best)
+			best = (int64_t)n;
+	}
+	return best;
+}
+
+int64_t world_present_release(const struct world_app *a)
+{
+	return world_succeeded_below(a, INT64_MAX);
+}
+
 bool world_machine_counts(const struct world_machine *m, const char *app, const char *group)
 {
 	return m->has_desired && m->d.want != WANT_DESTROYED && streq(m->d.app, app) &&

@@ -57,6 +57,10 @@ const char *world_name(
     const struct world *w, const char *name, int64_t *ret_rev); /* app id; NULL: free */
 struct world_app *world_app_by_name(const struct world *w, const char *name);
 const json_t *world_release(const struct world_app *a, int64_t n);
+int64_t world_newest_release(const struct world_app *a); /* whatever became of it; 0: none */
+/* The newest that succeeded, of all or below a number; 0: none. */
+int64_t world_present_release(const struct world_app *a);
+int64_t world_succeeded_below(const struct world_app *a, int64_t below);
 
 /* A machine that counts: desired and not to be destroyed. */
 bool world_machine_counts(

@@ -244,6 +244,31 @@ static void a_destroyed_machine_stays_to_be_seen_for_a_while(void **s)
 	plane_done(&p);
 }
 
+static void history_has_a_bound(void **s)
+{
+	struct plane p;
+	plane_init(&p);
+	const char *app = plane_app(&p, "shop");
+	struct world_app *a = world_app(&p.w, app);
+	char key[100];
+	for (int i = 1; i <= SWEEP_RELEASES_KEPT + 5; i++) {
+		snprintf(key, sizeof(key), "apps/%s/releases/%08d", app, i);
+		plane_put(&p, key,
+		    json_pack("{s:i,s:i,s:s}", "v", 1, "version", i, "status",
+			i == 2 ? "succeeded" : "failed"));
+	}
+	for (int i = 1; i <= SWEEP_DEPLOYS_KEPT + 2; i++) {
+		snprintf(key, sizeof(key), "apps/%s/deploys/D%025d", app, i);
+		plane_put(&p, key, json_pack("{s:i,s:i}", "v", 1, "events", 120));
+	}
+	sweep_all(&p);
+	assert_int_equal(json_object_size(a->deploys), SWEEP_DEPLOYS_KEPT);
+	assert_int_equal(json_object_size(a->releases), SWEEP_RELEASES_KEPT);
+	assert_non_null(world_release(a, 2)); /* the present one stays, however old */
+	assert_null(world_release(a, 1));
+	plane_done(&p);
+}
+
 static void a_poisoned_record_is_left_out(void **s)
 {
 	struct plane p;
@@ -267,6 +292,7 @@ int main(void)
 		cmocka_unit_test(a_host_without_an_engine_runs_nothing),
 		cmocka_unit_test(a_deleted_app_leaves_nothing),
 		cmocka_unit_test(a_destroyed_machine_stays_to_be_seen_for_a_while),
+		cmocka_unit_test(history_has_a_bound),
 		cmocka_unit_test(a_poisoned_record_is_left_out) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
