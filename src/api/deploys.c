@@ -38,8 +38,11 @@ static bool groups_are_distinct(struct call *c, const json_t *groups)
 void deploys_create(struct call *c)
 {
 	struct err e;
-	json_t *app = call_app(c), *groups = json_object_get(c->body, "groups"), *g;
-	if (!app || !groups_are_distinct(c, groups))
+	json_t *app = call_app(c), *g;
+	if (!app)
+		return;
+	json_t *groups = json_object_get(c->body, "groups");
+	if (!groups_are_distinct(c, groups))
 		return;
 	size_t i;
 	json_array_foreach (groups, i, g) {

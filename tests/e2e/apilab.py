@@ -13,6 +13,8 @@ import wardtest
 from test_store import Etcd
 from wardtest import wait_for
 
+# A confined program cannot start the symbolizer.
+SANITIZER = {"ASAN_OPTIONS": "symbolize=0:detect_leaks=0", "UBSAN_OPTIONS": "symbolize=0"}
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -216,7 +218,11 @@ class ApiLab:
             self.stop(name)
         for s in self.sockets:
             s.close()
+        logs = {f.name: f.read_text(errors="replace") for f in self.root.glob("ward-*.log")}
         self.etcd.__exit__(None)
+        for name, text in logs.items():
+            for sign in ("Sanitizer", "runtime error:", "Assertion"):
+                assert sign not in text, f"{name}:\n{text[-6000:]}"
 
     def folder(self, user, path):
         path.mkdir(parents=True, exist_ok=True)
@@ -246,7 +252,7 @@ class ApiLab:
                 os.dup2(fd, 3 + i)
         log = open(self.root / f"{program}.log", "ab")
         p = subprocess.Popen([wardtest.LIBEXEC / program, "--root", str(self.root), *args], preexec_fn=child, close_fds=False,
-                             env={"LISTEN_FDS": str(len(fds)), "LISTEN_FDNAMES": ":".join(fds)}, user=user, group=user,
+                             env={**SANITIZER, "LISTEN_FDS": str(len(fds)), "LISTEN_FDNAMES": ":".join(fds)}, user=user, group=user,
                              extra_groups=[pwd.getpwnam("ward-etcd").pw_gid] if password else [], stdin=subprocess.DEVNULL, stderr=log)
         log.close()
         if extra is not None:
