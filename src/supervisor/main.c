@@ -149,6 +149,8 @@ static int up(int argc, char **argv, struct err *e)
 		r = folders_make(s, e);
 	if (r == 0)
 		r = lock(s, e);
+	/* a namespace that is there is that of daemons to adopt: it stays, whatever fails */
+	bool first = r == 0 && !netns_exists(s);
 	if (r == 0)
 		r = netns_up(s, e);
 	if (r == 0)
@@ -167,6 +169,9 @@ static int up(int argc, char **argv, struct err *e)
 		r = err_sys(e, errno, "cannot leave the network");
 	if (r == 0)
 		serve_set_cages(wardd.serve, wardd.cages);
+	struct err undo;
+	if (r < 0 && first && (setns(s->host_netns, CLONE_NEWNET) || netns_down(s, &undo) < 0))
+		log_err(&undo, "undoing what was made");
 	return r;
 }
 

@@ -77,6 +77,12 @@ static int uplink(const struct settings *s, const char *what, const char *path, 
 	return spawn_run(&run, UPLINK_MS, 4096, NULL, e);
 }
 
+bool netns_exists(const struct settings *s)
+{
+	char path[96];
+	return netns_path(path, sizeof(path), s) == 0 && pinned(path);
+}
+
 int netns_up(const struct settings *s, struct err *e)
 {
 	char path[96];

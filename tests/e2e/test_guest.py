@@ -39,7 +39,7 @@ def sleeper(parts):
     r = Rig(*parts)
     r.boot(["sh", "-c", "echo started; exec sleep 1000"], image={"user": "app", "env": ["FROM_IMAGE=yes", "BOTH=image"]},
            env={"BOTH": "config", "SECRET": "ß"}, ipv6="fdaa:0:1:2::2", ipv6_gateway="fe80::1", dns=["fdaa::3"],
-           hosts=[{"ip": "fdaa::9", "name": "other.internal"}],
+           init={"swap_size_mb": 64}, hosts=[{"ip": "fdaa::9", "name": "other.internal"}],
            files=[{"guest_path": "/etc/app/deep/conf", "raw_value": b64(b"\x00bytes\n"), "mode": 0o640}])
     yield r
     r.close()
@@ -143,6 +143,7 @@ def test_ps_and_stats(sleeper):
     assert app["directory"] == "/srv" and app["rss"] > 0
     st = sleeper.get("/v1/stats")
     assert 200 << 20 < st["memory"]["total"] < 256 << 20 and st["cpu"]["count"] == 1 and len(st["load"]) == 3
+    assert 63 << 20 < st["memory"]["swap_total"] <= 64 << 20
     assert {d["name"] for d in st["disk"]} == {"vda", "vdb"} and st["filesystem"]["total"] > 7 << 30
     assert abs(st["at"] / 1000 - time.time()) < 5  # the guest's clock is the host's
 
