@@ -181,12 +181,23 @@ void client_next(struct client *c, bool keep); /* the exchange is over */
 /* exchange.c */
 void exchange_start(struct client *c,
     size_t head); /* w->request is parsed; it is the first `head` bytes of c->in */
-bool exchange_pump(
-    struct client *c); /* moves bytes; false when nothing moved or the client is gone */
 void exchange_connected(struct client *c);
 void exchange_pace(struct client *c); /* looks whether the request's body comes fast enough */
 void exchange_failed(struct client *c, int error); /* its connection could not be made */
 void exchange_drop(struct client *c);              /* ends it from the client's side */
+
+/* Ends it with an answer of the edge's own. What of the request's body may still come makes the
+ * connection unusable. */
+void exchange_give_up(struct client *c, const struct err *e);
+/* Its connection broke before the response began: again on another machine where that is safe
+ * (fresh: on a new connection, to the same one too), else gives up. */
+void exchange_retry(struct client *c, struct err *why, bool fresh);
+bool exchange_may_retry(const struct exchange *x);
+void exchange_progress(struct client *c); /* something moved: its deadline moves too */
+void exchange_finish(struct client *c, bool keep_client, bool keep_upstream);
+
+/* transfer.c: moves bytes; false when nothing moved or the client is gone */
+bool exchange_pump(struct client *c);
 
 /* forward.c: heads as they go on; false when they do not fit */
 bool forward_request(struct client *c, const struct http1_request *q, struct block *to);
