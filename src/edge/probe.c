@@ -55,19 +55,16 @@ static void read_answer(struct probe *p)
 	p->got += (size_t)n;
 	struct err e;
 	ssize_t head = http1_parse_response(p->answer, p->got, &p->scanned, false, &a, &e);
-	/* the status suffices, however long the rest of the head is */
-	const char *end = memchr(p->answer, '\n', p->got);
-	if (head == 0 && n > 0 && !(p->got == sizeof(p->answer) && end))
-		return;
-	if (head < 0) {
+	if (head > 0)
+		finish(p, a.status >= 200 && a.status < 300, "HTTP %d %s", a.status,
+		    http1_reason(a.status));
+	else if (head < 0)
 		finish(p, false, "port %u: not an HTTP answer: %s", p->spec.port, e.text);
-	} else if (head == 0 && p->got < sizeof(p->answer)) {
+	else if (n == 0)
 		finish(p, false, "port %u: closed without an answer", p->spec.port);
-	} else {
-		int status = head > 0 ? a.status : atoi(p->answer + 9);
-		finish(
-		    p, status >= 200 && status < 300, "HTTP %d %s", status, http1_reason(status));
-	}
+	else if (p->got == sizeof(p->answer))
+		finish(p, false, "port %u: the head of the answer is longer than %zu bytes",
+		    p->spec.port, sizeof(p->answer));
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *arg)

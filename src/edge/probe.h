@@ -19,7 +19,7 @@ struct probe {
 	int fd;
 	sd_event_source *io, *timer;
 	size_t sent, got, scanned;
-	char answer[2048];
+	char answer[8192];
 };
 
 struct probes {

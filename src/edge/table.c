@@ -43,7 +43,7 @@ int table_adopt(struct worker *w, int fd, struct err *e)
 		return r;
 	}
 	t->refs = 1;
-	t->up = calloc(MAX(t->t.head->nbackends, 1u), sizeof(*t->up));
+	t->up = calloc(MAX(t->t.head->nbackends, 1u), sizeof(void *));
 	for (uint32_t i = 0; t->up && i < t->t.head->nbackends; i++)
 		t->up[i] = upstream_get(w, &t->t.backends[i]);
 	if (!t->up) {

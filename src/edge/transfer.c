@@ -54,7 +54,8 @@ static int move_body(struct block *in, struct block *out, enum http1_framing fra
 	}
 	if (chunked_out && data.len) {
 		char head[HTTP1_CHUNK_HEAD_MAX];
-		block_append(out, head, http1_chunk_head(head, data.len));
+		size_t n_head = http1_chunk_head(head, data.len);
+		block_append(out, head, n_head);
 		block_append(out, data.base, data.len);
 		block_append(out, "\r\n", 2);
 	} else if (data.len) {

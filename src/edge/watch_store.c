@@ -162,7 +162,7 @@ static void match_probes(struct follow *f)
 	for (size_t k = 0; k < f->nmachines; k++) {
 		struct machine *m = &f->machine[k];
 		for (size_t i = 0; i < m->r.nchecks; i++)
-			if (m->r.route.started && memcmp(m->r.route.ipv4, unknown, 4))
+			if (m->r.route.started && memcmp(m->r.route.ipv4, unknown, 4) != 0)
 				m->probe[i] = probes_want(&f->probes, &m->r, &m->r.check[i],
 				    known_status(f, m, m->r.check[i].name));
 		set_health(m);

@@ -24,10 +24,10 @@ bool http1_is(struct bytes b, const char *text)
 
 static uint8_t name_id(const char *p, size_t n)
 {
-	for (uint8_t i = 1; i < HTTP1_NAME_MAX_ID; i++)
+	for (unsigned i = 1; i < HTTP1_NAME_MAX_ID; i++)
 		if (names[i].len == n && (names[i].text[0] | 0x20) == (p[0] | 0x20) &&
 		    !strncasecmp(names[i].text, p, n))
-			return i;
+			return (uint8_t)i;
 	return HTTP1_OTHER;
 }
 
