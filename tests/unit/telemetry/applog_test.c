@@ -1,7 +1,9 @@
 #include "base/str.h"
 #include "folder.h"
 #include "telemetry/applog.h"
+#include <signal.h>
 #include <sodium.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static const uint8_t key[SEGMENT_KEY] = { 7 };
@@ -151,6 +153,46 @@ static void after_any_cut_the_missing_lines_are_taken_again(void **st)
 	}
 }
 
+/* A disk that is full in the middle of any write: what was not kept is told as an error, and is
+ * kept the next time. */
+static void a_full_disk_loses_nothing_that_was_taken(void **st)
+{
+	struct applog *a = open_log(*st);
+	struct rlimit before;
+	cleanup_buf struct buf text;
+	buf_init(&text, 1 << 20);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	unsigned failed = 0;
+	for (rlim_t k = 0; k < 300; k++) {
+		rlim_t room = k * 7 % 1100;
+		char line[32];
+		uint64_t n = applog_last_n(a, m1) + 1;
+		snprintf(line, sizeof(line), "{%llu}\n", (unsigned long long)n);
+		assert_int_equal(
+		    setrlimit(RLIMIT_FSIZE, &(struct rlimit){ room, before.rlim_max }), 0);
+		int r = applog_add(
+		    a, m1, &(struct taken){ n, n, 1, 1 }, (struct bytes){ line, strlen(line) }, &e);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+		failed += r < 0;
+		assert_int_equal(applog_last_n(a, m1), r < 0 ? n - 1 : n);
+		if (k % 3 == 0) { /* also after a restart */
+			applog_free(a);
+			a = open_log(*st);
+			assert_int_equal(applog_last_n(a, m1), r < 0 ? n - 1 : n);
+		}
+	}
+	assert_true(failed > 10);
+	uint64_t last = applog_last_n(a, m1), lines = 0;
+	assert_true(last > 10);
+	read_all(a, 1, m1, &text);
+	for (const char *p = text.data; (p = strchr(p, '\n')); p++)
+		lines++;
+	assert_int_equal(lines, a->next_line - applog_first_line(a));
+	assert_int_equal(a->next_line, last + 1);
+	applog_free(a);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, folder_make, folder_remove)
@@ -158,6 +200,7 @@ int main(void)
 		T(numbers_and_marks_survive_a_restart),
 		T(the_oldest_go_and_the_marks_stay),
 		T(old_segments_go_by_time),
+		T(a_full_disk_loses_nothing_that_was_taken),
 		T(after_any_cut_the_missing_lines_are_taken_again),
 	};
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,9 @@
 #include "vault/rights.h"
 #include "vault/token.h"
 #include "vault/vault.h"
+#include <signal.h>
 #include <sodium.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static uint8_t out[IPC_BYTES_MAX];
@@ -143,6 +145,44 @@ static void while_sealed_it_only_tells_so_and_unlocks_for_root(void **s)
 	vault_free(v);
 }
 
+/* A disk that is full after any number of bytes of any file: the first start fails cleanly or
+ * works, and the next one, with room again, works. */
+static void a_full_disk_at_the_first_start_spoils_nothing(void **s)
+{
+	struct folder *f = *s;
+	char path[64];
+	struct rlimit before;
+	snprintf(path, sizeof(path), "%s/master.key", f->path);
+	struct vault_config c = { .instance = "unit", .key_file = path, .leaf_days = 90 };
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	unsigned failed = 0;
+	for (rlim_t room = 0; room < 700; room += 20) {
+		struct vault *v = NULL;
+		assert_int_equal(
+		    setrlimit(RLIMIT_FSIZE, &(struct rlimit){ room, before.rlim_max }), 0);
+		int r = vault_new(dup(f->fd), &c, &v, &e);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+		if (r < 0) {
+			assert_int_not_equal(e.code, ERR_NONE);
+			failed++;
+		} else {
+			vault_free(v);
+		}
+		v = open_vault(f, true);
+		cleanup_free char *token = NULL;
+		assert_ok(file_read(f->fd, "bootstrap-token", 100, &token, NULL, &e), e);
+		assert_ok(ask(v, DAEMON_API, VAULT_TOKEN_CHECK, "", "", token, TOKEN_TEXT), e);
+		assert_ok(ask(v, DAEMON_API, VAULT_CA, "", "", NULL, 0), e);
+		vault_free(v);
+		static const char *const files[] = { "master.key", "vault.json", "token.json",
+			"bootstrap-token", "ca.key", "ca.pem" };
+		for (size_t i = 0; i < countof(files); i++)
+			unlinkat(f->fd, files[i], 0);
+	}
+	assert_in_range(failed, 5, 34);
+}
+
 static void only_who_stands_in_the_table_may(void **s)
 {
 	/* strangers and daemons that hold nothing get nothing at all */
@@ -176,6 +216,7 @@ int main(void)
 		T(derived_keys_stay_the_same_and_differ_by_id),
 		T(the_bootstrap_token_is_told_once_and_kept_as_a_hash),
 		T(a_crash_between_token_and_hash_loses_nothing),
+		T(a_full_disk_at_the_first_start_spoils_nothing),
 		T(while_sealed_it_only_tells_so_and_unlocks_for_root),
 		T(only_who_stands_in_the_table_may),
 	};
