@@ -196,7 +196,7 @@ static bool is_nothing(const json_t *v)
 
 static int check_field(struct walk *w, const struct schema_field *f, const json_t *v)
 {
-	if (is_nothing(v) && (f->flags & (FIELD_LATER | FIELD_IDLE)))
+	if ((f->flags & FIELD_LATER) && is_nothing(v))
 		return 0;
 	if (f->flags & FIELD_LATER) {
 		size_t n = enter(w, f->name);
@@ -204,7 +204,7 @@ static int check_field(struct walk *w, const struct schema_field *f, const json_
 		leave(w, n);
 		return r;
 	}
-	if (f->flags & FIELD_IDLE)
+	if ((f->flags & FIELD_IDLE) && !is_nothing(v))
 		warn(w, f->name, "is kept, but nothing acts on it yet");
 	size_t n = enter(w, f->name);
 	int r = check(w, f->is, v);

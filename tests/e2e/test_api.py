@@ -563,6 +563,80 @@ def test_the_platform(lab, web):
     assert lab.ok("GET", "/v1/openapi.json") == openapi.document()
 
 
+# ---- the contract and the code say the same ----
+
+RICH = {"image": "registry.example.org/web:1", "env": {"A": "b"}, "init": {"exec": ["a"], "entrypoint": ["a"], "cmd": ["a"], "tty": True,
+        "swap_size_mb": 64}, "guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256},
+        "services": [{"protocol": "tcp", "internal_port": 80, "autostop": "off", "autostart": True, "min_machines_running": 1,
+                      "ports": [{"port": 443, "start_port": 1, "end_port": 2, "handlers": ["tls"], "force_https": True}],
+                      "checks": [{"type": "http", "port": 80, "interval": "10s", "timeout": 1000000000, "grace_period": "1s", "method": "GET",
+                                  "path": "/", "protocol": "http", "headers": [{"name": "a", "values": ["b"]}], "tls_skip_verify": True,
+                                  "tls_server_name": "a"}], "concurrency": {"type": "requests", "soft_limit": 1, "hard_limit": 2}}],
+        "checks": {"alive": {"type": "tcp", "port": 1, "kind": "readiness"}}, "restart": {"policy": "no", "max_retries": 1},
+        "auto_destroy": True, "stop_config": {"signal": "SIGTERM", "timeout": "5s"}, "dns": {"skip_registration": True},
+        "files": [{"guest_path": "/a", "raw_value": "aGk=", "mode": 420}], "metadata": {"a": "b"}, "rootfs": {"size_gb": 1}}
+BODIES = {
+    "Machines_create": {"config": RICH, "name": "a", "region": "local", "skip_launch": True, "lease_ttl": 1},
+    "Machines_update": {"config": RICH, "current_version": "x"},
+    "Machines_stop": {"signal": "SIGTERM", "timeout": "5s"},
+    "Machines_signal": {"signal": "SIGTERM"},
+    "Machines_exec": {"command": ["a"], "cmd": "a", "stdin": "a", "timeout": 1},
+    "Machines_create_lease": {"ttl": 1, "description": "a"},
+    "Machines_replace_metadata": {"metadata": {"a": "b"}, "machine_version": "x", "updated_at": "x"},
+    "Machines_update_metadata": {"metadata": {"a": "b"}, "machine_version": "x", "updated_at": "x"},
+    "Machines_upsert_metadata": {"value": "a", "updated_at": "x"},
+    "Deploys_create": {"strategy": "rolling", "wait_timeout_ms": 5000, "message": "a", "groups": [{"name": "app", "count": 1, "config": RICH}]},
+    "Releases_rollback": {"version": 1},
+    "Scale_set": {"group": "app", "count": 1},
+}
+OTHERS = [7, -1, 10**12, 1.5, "", "x y", "no such word", "SIGNONE", "A" * 5000, True, [], [7], {}, {"zz": 7}]
+
+
+def places(value, path=()):
+    """Every place inside a body: a way to put something else there, or to take it away."""
+    yield path
+    for k, v in (value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()):
+        yield from places(v, (*path, k))
+
+
+def changed(body, path, value, remove=False):
+    if not path:
+        return value
+    copy = json.loads(json.dumps(body))
+    at_ = copy
+    for k in path[:-1]:
+        at_ = at_[k]
+    if remove:
+        del at_[path[-1]]
+    else:
+        at_[path[-1]] = value
+    return copy
+
+
+@pytest.mark.parametrize("op", sorted(BODIES))
+def test_the_contract_refuses_what_the_code_refuses(lab, op):
+    """For an app that is not there: 404 when the body was taken, 400 or 422 when it was refused."""
+    assert set(BODIES) == {o for o in CALLS if isinstance(CALLS[o][2], dict) and "{app}" in CALLS[o][1]}
+    method, path, _ = CALLS[op]
+    path = path.format(app="nobody", machine="0123456789abcd")
+    c = wardtest.UnixConnection(lab.run / "api.sock", 30)
+    wrong, tried = [], 0
+    for where in places(BODIES[op]):
+        for body in [changed(BODIES[op], where, v) for v in OTHERS] + ([changed(BODIES[op], where, None, True)] if where else []):
+            c.request(method, path, json.dumps(body), {"Authorization": f"Bearer {lab.token}"})
+            r = c.getresponse()
+            out = r.read()
+            assert r.status in (400, 404, 422), out
+            tried += 1
+            if (r.status == 404) != openapi.check_request(method, path, body):
+                got = body
+                for k in where:
+                    got = got.get(k, "(gone)") if isinstance(got, dict) else got[k] if k < len(got) else "(gone)"
+                wrong.append(f"{'.'.join(map(str, where))} = {str(got)[:40]!r}: the code {'takes' if r.status == 404 else 'refuses'} it: {out[:150]}")
+    c.close()
+    assert tried > 10 and not wrong, f"{len(wrong)} of {tried}:\n" + "\n".join(wrong[:40])
+
+
 # ---- parts that are away ----
 
 @pytest.mark.parametrize("op", sorted(CALLS))
