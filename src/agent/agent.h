@@ -63,6 +63,7 @@ struct agent {
 	sd_event_source *wardd_source, *reconnect, *flush, *beat;
 	int64_t lease;
 	bool host_written;
+	unsigned beats;
 	char names_dir[112];
 	char *names_text; /* as last written */
 	bool names_failed, names_dirty;
@@ -94,6 +95,7 @@ bool root_exists(const struct machine *m);
 /* ---- cages.c: wardd ---- */
 void cages_start(struct agent *a); /* connects, lists, and keeps trying */
 void cages_stop(struct agent *a);
+void cages_refresh(struct agent *a); /* lists again: what an event might have missed */
 int cage_start(
     struct machine *m, enum wardd_role role, struct err *e, bool *ret_unknown) must_check;
 int cage_stop(struct machine *m, struct err *e) must_check;

@@ -270,6 +270,17 @@ static void lost(struct agent *a)
 	(void)sd_event_source_set_enabled(a->reconnect, SD_EVENT_ONESHOT);
 }
 
+void cages_refresh(struct agent *a)
+{
+	struct err e;
+	if (!a->cages_known)
+		return; /* being asked for already */
+	if (list_cages(a, &e) < 0) {
+		log_err(&e, "cannot list the cages");
+		lost(a);
+	}
+}
+
 void cages_start(struct agent *a)
 {
 	a->wardd_events = a->wardd_calls = -1;

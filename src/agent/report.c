@@ -5,7 +5,13 @@
 #include "core/machine_json.h"
 #include <sys/statvfs.h>
 
-enum { FLUSH_US = 20 * 1000, TROUBLE_US = 1000 * 1000, BEAT_US = 4 * 1000 * 1000, LEASE_S = 15 };
+enum {
+	FLUSH_US = 20 * 1000,
+	TROUBLE_US = 1000 * 1000,
+	BEAT_US = 4 * 1000 * 1000,
+	LEASE_S = 15,
+	REFRESH_BEATS = 30
+};
 
 static void flush_in(struct agent *a, uint64_t us)
 {
@@ -155,6 +161,10 @@ static int on_beat(sd_event_source *s, uint64_t usec, void *arg)
 		log_err(&e, "cannot say that this host lives; trying on");
 	told = r < 0;
 	trust_update(a);
+	if (!a->taps_known)
+		taps_list(a);
+	if (++a->beats % REFRESH_BEATS == 0)
+		cages_refresh(a);
 	/* A refusal may be of a store that has just begun: try sooner. */
 	return sd_event_source_set_time_relative(s, r < 0 ? TROUBLE_US : BEAT_US) < 0 ||
 	       sd_event_source_set_enabled(s, SD_EVENT_ONESHOT) < 0;
