@@ -1,7 +1,15 @@
 #include "cli/api_internal.h"
+#include "cli/out.h"
 #include <sodium.h>
+#include <strings.h>
 
-enum { ANSWER_MAX = 32 << 20, CONNECT_MS = 10000, CALL_S = 60 };
+enum {
+	ANSWER_MAX = 32 << 20,
+	CONNECT_MS = 10000,
+	CALL_S = 60,
+	RETRY_FIRST_MS = 250,
+	RETRY_LAST_MS = 2000,
+};
 
 static int from_curl(CURLcode rc, struct err *e)
 {
@@ -91,6 +99,22 @@ static int request_headers(const struct api *a, const char *header, bool json_bo
 	return r;
 }
 
+/* What the API took, but does not act on yet. */
+static size_t on_header(char *p, size_t size, size_t n, void *arg)
+{
+	static const char name[] = "ward-warning:";
+	size_t len = size * n, skip = sizeof(name) - 1;
+	(void)arg;
+	if (len > skip && !strncasecmp(p, name, skip)) {
+		while (skip < len && p[skip] == ' ')
+			skip++;
+		while (len > skip && (p[len - 1] == '\r' || p[len - 1] == '\n'))
+			len--;
+		out_say("warning: %.*s", (int)(len - skip), p + skip);
+	}
+	return size * n;
+}
+
 int api_prepare(struct api *a, const char *method, const char *path, const char *header,
     bool json_body, struct curl_slist **ret_headers, struct err *e)
 {
@@ -121,6 +145,7 @@ int api_prepare(struct api *a, const char *method, const char *path, const char 
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	SET(CURLOPT_HTTPHEADER, headers);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_USERAGENT, "ward/" WARD_VERSION);
 	if (*a->socket)
 		SET(CURLOPT_UNIX_SOCKET_PATH, a->socket);
@@ -139,6 +164,13 @@ int api_prepare(struct api *a, const char *method, const char *path, const char 
 	else
 		*ret_headers = headers;
 	return r;
+}
+
+bool api_answered(const struct api *a)
+{
+	long status = 0;
+	curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &status);
+	return status > 0;
 }
 
 int api_failed(struct api *a, CURLcode rc, struct err *e)
@@ -209,7 +241,7 @@ static size_t collect(char *p, size_t size, size_t n, void *arg)
 	return buf_add(arg, p, size * n) == 0 ? size * n : 0;
 }
 
-int api_call_header(struct api *a, const char *method, const char *path, const json_t *body,
+static int call_once(struct api *a, const char *method, const char *path, const json_t *body,
     const char *header, unsigned timeout_s, json_t **ret, struct err *e)
 {
 	cleanup_free char *text = body ? json_format(body) : NULL;
@@ -245,6 +277,22 @@ int api_call_header(struct api *a, const char *method, const char *path, const j
 	}
 	r = json_parse(answer.data, answer.len, ret, e);
 	return r < 0 ? err_prefix(e, r, "the API's answer") : 0;
+}
+
+/* While the API or the edge before it is being restarted it answers "unavailable". What only reads
+ * is asked again a few times; what changes something never is, and where nobody is there it is said
+ * at once. */
+int api_call_header(struct api *a, const char *method, const char *path, const json_t *body,
+    const char *header, unsigned timeout_s, json_t **ret, struct err *e)
+{
+	bool reads = streq(method, "GET");
+	for (unsigned pause_ms = RETRY_FIRST_MS;; pause_ms *= 2) {
+		int r = call_once(a, method, path, body, header, timeout_s, ret, e);
+		if (r == 0 || !reads || !api_answered(a) || e->code != ERR_UNAVAILABLE ||
+		    pause_ms > RETRY_LAST_MS)
+			return r;
+		usleep(pause_ms * 1000);
+	}
 }
 
 int api_call(struct api *a, const char *method, const char *path, const json_t *body,

@@ -11,6 +11,8 @@ void api_close(struct api *a);
  * code, cause and next step. timeout_s 0: 60. */
 int api_call(struct api *a, const char *method, const char *path, const json_t *body,
     unsigned timeout_s, json_t **ret, struct err *e) must_check;
+/* Did the last call get an HTTP answer, whatever it was? */
+bool api_answered(const struct api *a);
 /* With one more request header, "Name: value". */
 int api_call_header(struct api *a, const char *method, const char *path, const json_t *body,
     const char *header, unsigned timeout_s, json_t **ret, struct err *e) must_check;

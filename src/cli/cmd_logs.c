@@ -121,7 +121,7 @@ static int follow(struct logs *l, struct api *api, const char *app, struct err *
 			return 0;
 		if (r < 0 && e->code != ERR_UNAVAILABLE && e->code != ERR_TIMEOUT)
 			return r;
-		reached = reached || r == 0 || l->seen;
+		reached = reached || r == 0 || api_answered(api);
 		if (!reached) /* the first try: say at once that nobody is there */
 			return r;
 		/* longer than connecting may take: it was there, and silent */

@@ -200,6 +200,29 @@ def test_nobody_answers(ward):
     assert "[unavailable]" in p.stderr and "WARD_API_URL" in p.stderr
 
 
+def test_while_the_api_restarts_reading_is_repeated_and_changing_is_not(ward, api):
+    answers = [503, 503, 200]
+    unready = lambda r: r.refuse(503, "unavailable", "the state has not been read yet", "try again")
+    api.routes["GET", "/v1/apps"] = lambda r: r.give(200, {"apps": []}) if answers.pop(0) == 200 else unready(r)
+    ward("apps")
+    assert not answers
+    api.routes["POST", "/v1/apps"] = unready
+    assert "[unavailable]" in ward("apps", "create", "shop", code=6).stderr
+    assert len(api.asked("POST", ".*")) == 1
+
+
+def test_what_is_not_acted_on_is_told(ward, api):
+    def warned(r):
+        r.send_response(200)
+        r.send_header("Ward-Warning", "config.size is not acted on yet")
+        r.send_header("Content-Length", "11")
+        r.end_headers()
+        r.wfile.write(b'{"apps":[]}')
+
+    api.routes["GET", "/v1/apps"] = warned
+    assert ward("apps").stderr == "warning: config.size is not acted on yet\n"
+
+
 @pytest.mark.parametrize("words,next_step", [
     (["deplyo"], "did you mean `ward deploy`?"),
     (["machine", "lits"], "did you mean `ward machine list`?"),
@@ -441,6 +464,21 @@ def test_a_broken_log_is_taken_up(ward, api):
     log.add(*range(10, 101))
     assert [json.loads(l)["n"] for l in ward("logs", "-n", "5", "--app", "shop", "--json").stdout.splitlines()] == [96, 97, 98, 99, 100]
     assert "[unavailable]" in ward("logs", "-f", "--app", "shop", code=6, env={"WARD_API_URL": "unix:///tmp/nobody/api.sock"}).stderr
+
+
+def test_follow_begins_even_while_the_api_is_not_ready(api):
+    log = Log(api)
+    log.add(1)
+    serve, unready = api.routes["GET", "/v1/apps/shop/logs"], [1, 1]
+    api.routes["GET", "/v1/apps/shop/logs"] = lambda r: r.refuse(503, "unavailable", "not yet", "wait") if unready and unready.pop() else serve(r)
+    p = subprocess.Popen([WARD, "logs", "-f", "--json", "--app", "shop"], env={"PATH": os.environ["PATH"], "WARD_API_URL": api.url}, stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert json.loads(p.stdout.readline())["n"] == 1 and not unready
+    finally:
+        p.kill()
+        p.wait()
+        p.stdout.close()
 
 
 def test_follow_loses_and_doubles_nothing(ward, api):
