@@ -5,7 +5,7 @@
       |- ward-net     net.sock, the machines' namespace, three capabilities
       '- ward-jail -> ward-link, in a cage
 """
-import json, os, pathlib, pwd, shutil, signal, socket, subprocess, time
+import json, os, pathlib, pwd, random, shutil, signal, socket, subprocess, threading, time
 
 import pytest
 
@@ -289,3 +289,46 @@ def test_logs_are_bounded(lab):
     wardtest.wait_for("the log to move", lambda: log.stat().st_size < 1 << 20 and (w.lib / "log/vault.log.1").exists(), 10)
     assert (w.lib / "log/vault.log.1").read_bytes().endswith(b"the end\n")
     assert (w.lib / "log/vault.log.1").stat().st_size <= 8 << 20
+
+
+def test_killed_in_the_middle_of_starting_cages(lab):
+    """Cut anywhere, the next wardd either knows a process by its record or ends it: nothing runs that nobody answers for."""
+    seed = int(os.environ.get("WARD_SEED", time.time_ns() % 1_000_000))
+    print("WARD_SEED", seed)
+    rng = random.Random(seed)
+    w = lab("vault")
+    for round_ in range(6):
+        machines = [machine_id() for _ in range(6)]
+        for m in machines:
+            folder = w.lib / "machines" / m
+            folder.mkdir(mode=0o711)
+            shutil.chown(folder, "ward-agent", "ward-agent")
+        agent = w.agent()
+
+        def start_all():
+            try:
+                for slot, m in enumerate(machines):
+                    agent.start(m, role=LINK, slot=slot, generation=round_)
+            except (ConnectionError, OSError):
+                pass  # wardd is dead: the point of it
+
+        t = threading.Thread(target=start_all)
+        t.start()
+        time.sleep(rng.uniform(0, 0.15))
+        w.process.kill()
+        w.process.wait()
+        t.join(30)
+        w.start()
+        agent = w.agent().subscribe()
+        known = agent.list()
+        caged = {p for p in w.pids() if pathlib.Path(f"/proc/{p}/status").read_text().split("Uid:")[1].split()[0].startswith("20000000")}
+        assert caged == {c["link"] for c in known.values()}, f"seed {seed}, round {round_}"
+        for slot, m in enumerate(machines):  # and each can be started, or is told to run already
+            result, pid, why = agent.start(m, role=LINK, slot=slot, generation=round_)
+            assert result == 0 and living(pid), f"seed {seed}: {why}"
+        for m in machines:
+            assert agent.stop(m)[0] == 0
+        assert agent.list() == {}
+        agent.close()
+        w.agents.remove(agent)
+    assert w.stop() == 0 and not w.leftovers()
