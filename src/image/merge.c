@@ -14,20 +14,22 @@ struct work {
 	struct tree_inode **file; /* those to give, by layer and ordinal */
 	size_t files, at;
 	uint32_t layer;
+	uint64_t before; /* bytes read by the pass before this one */
 	struct layer_budget budget;
 	char path[TREE_PATH_MAX + 3], first[TREE_PATH_MAX + 3];
 };
 
-static void tell(struct work *w, uint64_t before)
+static void tell(struct work *w)
 {
 	if (w->m->progress)
-		w->m->progress(w->m->arg, before + w->budget.compressed, 2 * w->m->total);
+		w->m->progress(w->m->arg, w->before + w->budget.compressed, 2 * w->m->total);
 }
 
 static int put_name(void *arg, const struct tree_entry *entry, bool *want, struct err *e)
 {
 	struct work *w = arg;
 	*want = false;
+	tell(w);
 	return tree_apply(w->tree, entry, e);
 }
 
@@ -117,6 +119,7 @@ static int put_data(void *arg, const void *p, size_t n, struct err *e)
 {
 	struct work *w = arg;
 	const char *c = p;
+	tell(w);
 	while (n) {
 		la_ssize_t k = archive_write_data(w->out, c, n);
 		if (k <= 0)
@@ -144,11 +147,12 @@ static int pass(struct work *w, const struct layer_sink *sink, uint64_t before, 
 {
 	int r = 0;
 	w->budget = (struct layer_budget){ 0 };
+	w->before = before;
 	for (size_t i = 0; r == 0 && i < w->m->layers; i++) {
 		w->layer = (uint32_t)i;
 		tree_begin_layer(w->tree, w->layer);
 		r = layer_read(&w->m->layer[i], &w->budget, sink, e);
-		tell(w, before);
+		tell(w);
 	}
 	return r;
 }

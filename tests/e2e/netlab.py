@@ -1,11 +1,20 @@
 """Network namespaces for a test, and machines in them: a guest is a namespace of its own whose card is joined, frame by frame, to
 the tap that ward-net gave. Everything is removed at the end."""
-import array, ctypes, fcntl, os, select, signal, socket, struct, subprocess, tempfile, threading, time
+import array, ctypes, fcntl, os, select, signal, socket, struct, subprocess, threading
 
 TUNSETIFF, TUNSETOFFLOAD = 0x400454CA, 0x400454D0
 IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
 VNET_HEADER = 12
 libc = ctypes.CDLL(None, use_errno=True)
+
+
+def program(name):
+    """As installed for the tests; or from the build folder that WARD_BUILD names, for who works on one part."""
+    build = os.environ.get("WARD_BUILD")
+    if not build:
+        import wardtest
+        return str(wardtest.LIBEXEC / name)
+    return next(os.path.join(top, name) for top, _, files in os.walk(os.path.join(build, "src")) if name in files)
 
 
 def run(*argv, ok=True):

@@ -10,11 +10,9 @@ import json, os, shutil, socket, stat, struct, tempfile, time
 
 import pytest
 
-from netlab import Daemon, Guest, Ipc, Namespace, echoes, listen, reaches, udp_frame
+from netlab import Daemon, Guest, Ipc, Namespace, echoes, listen, program, reaches, udp_frame
 
-BUILD = os.environ.get("WARD_BUILD", os.path.join(os.path.dirname(__file__), "../../build/main"))
-NET = os.path.join(BUILD, "src/net/ward-net")
-UPLINK = os.path.join(BUILD, "src/net/ward-uplink")
+NET, UPLINK = program("ward-net"), program("ward-uplink")
 INSTANCE = f"nt{os.getpid() % 100000}"
 TAP = "IIQ16sIIII"
 ANSWER = "IIQiI240s48s48s16s16s48s18s6x"
