@@ -62,7 +62,7 @@ static void machine(struct args *a, const struct vmm_spec *s)
 	option(a, "-monitor", "none");
 	arg(a, "-no-reboot");
 	option(a, "-sandbox",
-	    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=allow");
+	    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 	option(a, "-M",
 	    "pc,memory-backend=ram,usb=off,vmport=off,smm=off,hpet=off,dump-guest-core=off");
 	/* Half the default translation cache: QEMU's own memory is counted in the cage. */
