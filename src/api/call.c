@@ -81,7 +81,7 @@ void call_warn(struct call *c, const char *text)
 	/* It may quote what the client sent: nothing of that may shape a header. */
 	char plain[256];
 	size_t n = 0;
-	for (; text[n] && n < sizeof(plain) - 1; n++)
+	for (; n < sizeof(plain) - 1 && text[n]; n++)
 		plain[n] = text[n] >= 0x20 && text[n] < 0x7f ? text[n] : '?';
 	plain[n] = 0;
 	http_add_header(c->http, "ward-warning", plain);

@@ -60,7 +60,7 @@ json_t *state_get(const struct state *s, enum state_view v, const char *fmt, ...
 	va_start(ap, fmt);
 	int m = vsnprintf(key + n, sizeof(key) - (size_t)n, fmt, ap);
 	va_end(ap);
-	if (m < 0 || (size_t)(n + m) >= sizeof(key))
+	if (m < 0 || (size_t)n + (size_t)m >= sizeof(key))
 		return NULL;
 	return store_view_get(s->view[v], key, NULL);
 }

@@ -36,21 +36,25 @@ struct http_client {
 
 static void client_destroy(struct http_client *c);
 
-static void transfer_free(struct http_transfer *t)
+static void transfer_release(struct http_transfer *t)
 {
-	struct http_client *c = t->client;
-	if (t->prev)
-		t->prev->next = t->next;
-	else
-		c->transfers = t->next;
-	if (t->next)
-		t->next->prev = t->prev;
-	curl_multi_remove_handle(c->multi, t->easy);
+	curl_multi_remove_handle(t->client->multi, t->easy);
 	curl_easy_cleanup(t->easy);
 	curl_slist_free_all(t->headers);
 	buf_done(&t->body);
 	free(t->who);
 	free(t);
+}
+
+static void transfer_free(struct http_transfer *t)
+{
+	if (t->prev)
+		t->prev->next = t->next;
+	else
+		t->client->transfers = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
+	transfer_release(t);
 }
 
 static void finish(struct http_transfer *t, CURLcode rc)
@@ -214,12 +218,19 @@ int http_client_new(sd_event *loop, struct http_client **ret, struct err *e)
 
 static void client_destroy(struct http_client *c)
 {
-	while (c->transfers)
-		transfer_free(c->transfers);
+	struct http_transfer *t;
+	while ((t = c->transfers)) {
+		c->transfers = t->next;
+		transfer_release(t);
+	}
 	if (c->multi)
 		curl_multi_cleanup(c->multi);
-	while (c->watches)
-		watch_free(c->watches);
+	struct watch *w;
+	while ((w = c->watches)) {
+		c->watches = w->next;
+		sd_event_source_disable_unref(w->source);
+		free(w);
+	}
 	sd_event_source_disable_unref(c->timer);
 	sd_event_unref(c->loop);
 	free(c);

@@ -105,7 +105,7 @@ static int parse_params(struct url *u, char *s, size_t n, struct err *e)
 				    "the address has more than %d query parameters",
 				    URL_PARAMS_MAX);
 			struct url_param *p = &u->params[u->nparams];
-			size_t len;
+			size_t len = 0;
 			p->key = s;
 			p->value = eq ? eq + 1 : stop;
 			int r = decode(p->key, (size_t)((eq ? eq : stop) - s), true, &len, e);
