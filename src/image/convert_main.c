@@ -26,6 +26,8 @@ static void answer(int conn, enum daemon peer, const struct image_ask *ask, int 
 	if (self.blobs >= 0)
 		close(steal_fd(&self.blobs));
 	answer_done(conn, ask, r, r == 0 ? root : NULL, &e);
+	if (r < 0)
+		log_err(&e, "%s", ask->digest);
 }
 
 static int open_folders(const struct places *p, struct err *e)

@@ -49,6 +49,9 @@ static void answer(int conn, enum daemon peer, const struct image_ask *ask, int 
 	struct err e;
 	int r = answer_to(conn, peer, ask, fd, digest, &e);
 	answer_done(conn, ask, r, r == 0 ? digest : NULL, &e);
+	/* that a blob is not here yet is an answer like another */
+	if (r < 0 && !(ask->head.type == IMAGE_BLOB_HAS && r == -ENOENT))
+		log_err(&e, "%s", ask->ref[0] ? ask->ref : ask->digest);
 }
 
 static int options(struct places *p, int argc, char **argv, struct err *e)

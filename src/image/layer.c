@@ -37,15 +37,21 @@ int layer_prepare(struct err *e)
 static int check_bounds(struct reading *r)
 {
 	const struct layer_budget *b = r->budget;
-	uint64_t big = MAX(b->plain, b->content);
-	if (big > LAYER_PLAIN_MAX)
+	if (MAX(b->plain, b->content) > LAYER_PLAIN_MAX)
 		return err_set(
 		    &r->bound, ERR_IMAGE, "more than %llu bytes uncompressed", LAYER_PLAIN_MAX);
-	if (big > LAYER_RATIO_FROM && big / LAYER_RATIO_MAX > b->compressed)
-		return err_set(&r->bound, ERR_IMAGE,
-		    "%llu bytes out of %llu: compressed more than %d to 1, as no real image is",
-		    (unsigned long long)big, (unsigned long long)b->compressed, LAYER_RATIO_MAX);
 	return 0;
+}
+
+/* What came out so far, against what went in so far; for what files say of themselves (a sparse one
+ * needs no bytes for its holes), only at the layer's end. */
+static int check_ratio(struct reading *r, uint64_t out)
+{
+	if (out <= LAYER_RATIO_FROM || out / LAYER_RATIO_MAX <= r->budget->compressed)
+		return 0;
+	return err_set(&r->bound, ERR_IMAGE,
+	    "%llu bytes out of %llu: compressed more than %d to 1, as no real image is",
+	    (unsigned long long)out, (unsigned long long)r->budget->compressed, LAYER_RATIO_MAX);
 }
 
 static ssize_t take_compressed(struct archive *a, void *arg, const void **ret)
@@ -75,7 +81,8 @@ static ssize_t take_plain(struct archive *a, void *arg, const void **ret)
 	}
 	r->plain += (uint64_t)n;
 	r->budget->plain += (uint64_t)n;
-	if (check_bounds(r) < 0 || sha256_add(r->hash, r->out, (size_t)n, &r->bound) < 0) {
+	if (check_bounds(r) < 0 || check_ratio(r, r->budget->plain) < 0 ||
+	    sha256_add(r->hash, r->out, (size_t)n, &r->bound) < 0) {
 		archive_set_error(a, EFBIG, "a bound was passed");
 		return -1;
 	}
@@ -278,7 +285,7 @@ static int read_all(struct reading *r, const struct layer_sink *sink, struct err
 		if (n < 0)
 			return broken(r, r->inner, e);
 		if (!n)
-			return 0;
+			return check_ratio(r, r->budget->content) < 0 ? broken(r, r->inner, e) : 0;
 	}
 }
 

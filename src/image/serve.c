@@ -28,7 +28,6 @@ void answer_done(
 	if (result < 0) {
 		a.code = e->code;
 		snprintf(a.text, sizeof(a.text), "%.*s", (int)sizeof(a.text) - 1, e->text);
-		log_err(e, "%.*s", IMAGE_REF_MAX, ask->ref[0] ? ask->ref : ask->digest);
 	}
 	if (ipc_send(conn, &a, sizeof(a), (struct bytes){ 0 }, NULL, 0, &later) < 0)
 		log_debug("nobody waits: %s", later.text);

@@ -356,22 +356,36 @@ def test_the_same_name_twice_is_the_last_one(c):
 
 
 def test_a_bomb_is_stopped_early(c):
-    """3 GiB of zeros in a few MB: refused by the ratio, long before the limit of bytes."""
+    """30 GiB of zeros in 30 MB: refused by the ratio at the first GiB."""
     head = entry("zeros")[0]
-    head.size = 3 << 30
-    z = subprocess.Popen(["gzip", "-1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    out = []
-    t = threading.Thread(target=lambda: out.append(z.stdout.read()))
-    t.start()
-    whole = hashlib.sha256()
-    for chunk in [head.tobuf(tarfile.PAX_FORMAT)] + [bytes(1 << 20)] * 3072 + [bytes(1024)]:
-        z.stdin.write(chunk)
+    head.size = 12 << 30
+    packed = gzip.compress(head.tobuf(tarfile.PAX_FORMAT)) + gzip.compress(bytes(1 << 20)) * (30 << 10)
+    before = time.monotonic()
+    c.refused(Image(b"", compress=lambda _: packed), "no real image")
+    assert time.monotonic() - before < 60
+
+
+def test_a_large_file_that_compresses_well_is_no_bomb(c):
+    """1.1 GiB at about 80 to 1, in one file: the ratio counts what was read, not what the file says of itself."""
+    chunk = os.urandom(13000) + bytes((1 << 20) - 13000)
+    n = 1130
+    head = entry("large")[0]
+    head.size = n << 20
+    first, last = head.tobuf(tarfile.PAX_FORMAT), bytes(1024)
+    whole = hashlib.sha256(first)
+    for _ in range(n):
         whole.update(chunk)
-    z.stdin.close()
-    t.join()
-    z.wait()
-    image = Image(b"", diff_ids=["sha256:" + whole.hexdigest()], compress=lambda _: out[0])
-    c.refused(image, "no real image")
+    whole.update(last)
+    packed = gzip.compress(first) + gzip.compress(chunk, 1) * n + gzip.compress(last)
+    a = c.convert(Image(b"", compress=lambda _: packed, diff_ids=["sha256:" + whole.hexdigest()]))
+    assert a["result"] == 0, a["text"]
+    assert len(a["progress"]) > 2, "and tells how far it is"
+
+
+def test_a_million_entries_are_enough(c):
+    one = entry("same")[0].tobuf(tarfile.PAX_FORMAT)
+    body = one * 1000001 + bytes(1024)
+    c.refused(Image(body, compress=lambda d: gzip.compress(d, 1)), "1000000 entries")
 
 
 def test_a_sparse_file_cannot_hide_its_size(c):
@@ -384,7 +398,7 @@ def test_a_sparse_file_cannot_hide_its_size(c):
     f = io.BytesIO()
     with tarfile.open(fileobj=f, mode="w", format=tarfile.PAX_FORMAT) as t:
         t.addfile(head, io.BytesIO(body[:512]))
-    c.refused(Image(f.getvalue()), "")
+    print(c.refused(Image(f.getvalue()), "")["text"])
 
 
 def test_wrong_blobs_are_not_stored(c):
