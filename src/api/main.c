@@ -5,6 +5,7 @@
  * Its socket is the passed fd "api"; its store password the passed fd "store-password". */
 #include "api/api.h"
 #include "api/openapi.h"
+#include "base/clock.h"
 #include "base/confine.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -18,6 +19,7 @@ enum {
 	IDLE_MS = 75 * 1000,
 	HEADER_MS = 10 * 1000,
 	BODY_MS = 30 * 1000,
+	FIRST_READ_MS = 10 * 1000,
 };
 static const uint64_t blob_max_default = 8ULL << 30;
 
@@ -58,6 +60,21 @@ static int open_loop(struct api *api, struct err *e)
 	return 0;
 }
 
+/* Callers wait in the socket's backlog until the state was read once, so that a restart of this
+ * daemon is a pause to them and not an error. Bounded: without the store it serves, and says so. */
+static int read_state_first(struct api *api, struct err *e)
+{
+	uint64_t end = clock_mono_ms() + FIRST_READ_MS, now;
+	while (!state_synced(&api->state) && (now = clock_mono_ms()) < end) {
+		int r = sd_event_run(api->loop, (end - now) * 1000);
+		if (r < 0)
+			return err_sys(e, -r, "the event loop failed");
+		if (sd_event_get_state(api->loop) == SD_EVENT_FINISHED)
+			return 0; /* told to stop */
+	}
+	return 0;
+}
+
 static int serve(struct api *api, int listen_fd, struct err *e)
 {
 	static const struct http_limits limits = { .body_max = BODY_MAX,
@@ -68,6 +85,10 @@ static int serve(struct api *api, int listen_fd, struct err *e)
 	int r = http_client_new(api->loop, &api->client, e);
 	if (r == 0)
 		r = state_open(&api->state, api->store, api->loop, on_changed, api, e);
+	if (r == 0)
+		r = read_state_first(api, e);
+	if (r == 0 && sd_event_get_state(api->loop) == SD_EVENT_FINISHED)
+		return 0;
 	if (r == 0)
 		r = http_server_start(api->loop, listen_fd, &limits, api_handle, api,
 		    api_wants_stream, &api->server, e);

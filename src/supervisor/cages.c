@@ -5,6 +5,7 @@
 #include "supervisor/cage_files.h"
 #include "supervisor/cage_start.h"
 #include "supervisor/console.h"
+#include "supervisor/farewell.h"
 
 #include "supervisor/record.h"
 #include <dirent.h>
@@ -29,6 +30,7 @@ struct cage {
 	char machine[MACHINE_ID_LEN + 2]; /* "": this place is free */
 	uint32_t slot;
 	struct cage_run run[WARDD_ROLE_MAX];
+	int farewell; /* the question to stop, while it is open; else -1 */
 };
 
 struct cages {
@@ -68,6 +70,8 @@ static void release(struct cage *cage)
 		return;
 	}
 	record_remove(&cage->all->settings->places, "cages", cage->machine);
+	if (cage->farewell >= 0)
+		close(steal_fd(&cage->farewell));
 	cage->machine[0] = 0;
 }
 
@@ -157,7 +161,7 @@ static void fill(struct cages *c, struct cage *cage, const struct wardd_cage_sta
 {
 	if (cage->machine[0])
 		return;
-	*cage = (struct cage){ .all = c, .slot = ask->slot };
+	*cage = (struct cage){ .all = c, .slot = ask->slot, .farewell = -1 };
 	str_copy(cage->machine, sizeof(cage->machine), ask->machine);
 	for (uint32_t i = 0; i < WARDD_ROLE_MAX; i++)
 		cage->run[i] = (struct cage_run){ .cage = cage, .role = i, .console = -1 };
@@ -257,6 +261,31 @@ void cages_list(const struct cages *c, struct wardd_cage_list *ret)
 			out->generation = MAX(out->generation, cage->run[k].generation);
 		}
 	}
+}
+
+unsigned cages_running(const struct cages *c)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < WARDD_MACHINES_MAX; i++)
+		n += c->cage[i].machine[0] && c->cage[i].run[WARDD_ROLE_MONITOR].process.pid;
+	return n;
+}
+
+unsigned cages_ask_all(struct cages *c)
+{
+	unsigned asked = 0;
+	for (size_t i = 0; i < WARDD_MACHINES_MAX; i++) {
+		struct cage *cage = &c->cage[i];
+		struct err e;
+		if (!cage->machine[0] || !cage->run[WARDD_ROLE_MONITOR].process.pid)
+			continue;
+		if (farewell_ask(c->settings->places.run, cage->machine,
+			WARDD_UID_BASE + cage->slot, &cage->farewell, &e) < 0)
+			log_err(&e, "asking machine %s to stop", cage->machine);
+		else
+			asked++;
+	}
+	return asked;
 }
 
 void cages_stop_all(struct cages *c)

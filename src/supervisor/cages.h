@@ -21,6 +21,9 @@ int cages_start(struct cages *c, const struct wardd_cage_start *ask, int tap, pi
 int cages_stop(struct cages *c, const char *machine, struct err *e) must_check;
 void cages_list(const struct cages *c, struct wardd_cage_list *ret);
 bool cages_reaped(struct cages *c, pid_t pid, int status); /* false: it is none of these */
+/* Asks each running machine to end; returns how many were asked. */
+unsigned cages_ask_all(struct cages *c);
+unsigned cages_running(const struct cages *c); /* monitors */
 void cages_stop_all(struct cages *c);
 /* Removes run folders and logs of machines that are no more. Now and then. */
 void cages_tidy(struct cages *c);

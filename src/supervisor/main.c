@@ -5,9 +5,11 @@
  *
  * SIGTERM stops everything in order and leaves nothing; when wardd dies otherwise, daemons and
  * machines go on and the next wardd adopts them. */
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/rights.h"
+#include "supervisor/farewell.h"
 #include "supervisor/folders.h"
 #include "supervisor/logs.h"
 #include "supervisor/netns.h"
@@ -23,7 +25,7 @@
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 
-enum { TICK_US = 1000000, TIDY_TICKS = 2 };
+enum { TICK_US = 1000000, FAREWELL_POLL_US = 50000, TIDY_TICKS = 2 };
 
 static struct wardd {
 	struct settings settings;
@@ -32,6 +34,7 @@ static struct wardd {
 	struct serve *serve;
 	sd_event *loop;
 	unsigned ticks;
+	uint64_t farewell_end_ms;
 } wardd;
 
 static int lock(const struct settings *s, struct err *e)
@@ -61,10 +64,28 @@ static int on_child(sd_event_source *src, const struct signalfd_siginfo *si, voi
 	return 0;
 }
 
+static int on_farewell(sd_event_source *src, uint64_t at, void *data)
+{
+	if (cages_running(wardd.cages) && clock_mono_ms() < wardd.farewell_end_ms) {
+		sd_event_source_set_time_relative(src, FAREWELL_POLL_US);
+		return sd_event_source_set_enabled(src, SD_EVENT_ONESHOT);
+	}
+	cages_stop_all(wardd.cages);
+	return sd_event_exit(wardd.loop, 0);
+}
+
+/* The daemons are gone; now the machines, politely first. */
 static void all_stopped(void *arg)
 {
-	cages_stop_all(wardd.cages);
-	sd_event_exit(wardd.loop, 0);
+	unsigned n = cages_ask_all(wardd.cages);
+	if (n)
+		log_info("asked %u machines to stop", n);
+	wardd.farewell_end_ms = clock_mono_ms() + (n ? FAREWELL_MS : 0);
+	if (sd_event_add_time_relative(wardd.loop, NULL, CLOCK_MONOTONIC, 0, 0, on_farewell, NULL) <
+	    0) {
+		cages_stop_all(wardd.cages);
+		sd_event_exit(wardd.loop, 0);
+	}
 }
 
 static int on_stop(sd_event_source *src, const struct signalfd_siginfo *si, void *data)
