@@ -18,7 +18,8 @@ static const char counters[] =
     "	counter to_private { }\n"  /* from a machine to a private address outside */
     "	counter to_internet { }\n" /* passed: from a machine to the outside */
     "	counter to_peer { }\n"     /* passed: new connections inside an organisation */
-    "	counter crowded { }\n"     /* a machine with too many connections at once */
+    "	counter crowded { }\n"     /* a machine with too many connections, or neighbour messages, at
+				      once */
     "	counter invalid { }\n"     /* belongs to no connection */
     "	counter forward { }\n"     /* any other forwarding, such as from the uplink inwards */
     "	counter input { }\n"       /* any other packet to this namespace */
@@ -27,6 +28,7 @@ static const char counters[] =
 #define CONNECTIONS_MAX "4096"
 
 static const char sets[] =
+    "	set neighbours { type ifname; size 4096; flags dynamic,timeout; timeout 1m; }\n"
     "	set busy { type ifname; size 4096; flags dynamic; }\n"
     "	set own4 { type ifname . ipv4_addr; }\n"
     "	set own6 { type ifname . ipv6_addr; flags interval; }\n"
@@ -51,6 +53,9 @@ static const char source[] =
     "	}\n"
     "	chain from_tap {\n"
     "		iifname . ip6 saddr @own6 ip6 daddr " NET_RESOLVER6 " udp dport 53 notrack return\n"
+    "		icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } update @neighbours { "
+    "iifname limit rate over "
+    "10/second burst 30 packets } counter name crowded drop\n"
     "		iifname . ip saddr @own4 return\n"
     "		iifname . ip6 saddr @own6 return\n"
     "		ip6 hoplimit 255 ip6 saddr { ::, fe80::/10 } icmpv6 type { nd-neighbor-solicit, "

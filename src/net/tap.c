@@ -73,10 +73,10 @@ int tap_configure(struct rtnl *r, const struct net_plan *p, const struct tap *t,
 
 	struct in_addr gateway4 = { htonl(net_plan_gateway(p)) },
 		       machine4 = { htonl(t->addr.ipv4) };
-	struct in6_addr gateway6, machine6 = t->addr.ipv6;
+	struct in6_addr gateway6, machine6 = t->addr.ipv6, all6 = machine6;
 	if (inet_pton(AF_INET6, NET_GATEWAY6, &gateway6) != 1)
 		return err_set(e, ERR_INTERNAL, "the gateway's address does not parse");
-	machine6.s6_addr[14] = machine6.s6_addr[15] = 0; /* the whole /112 is the machine's */
+	all6.s6_addr[14] = all6.s6_addr[15] = 0;
 
 	k = rtnl_link_set(r, index, true, alias, 0, true, e);
 	if (k == 0)
@@ -86,7 +86,11 @@ int tap_configure(struct rtnl *r, const struct net_plan *p, const struct tap *t,
 	if (k == 0)
 		k = rtnl_route_add(r, index, AF_INET, &machine4, 32, NULL, e);
 	if (k == 0)
-		k = rtnl_route_add(r, index, AF_INET6, &machine6, SIXPN_MACHINE_BITS, NULL, e);
+		k = rtnl_route_add(r, index, AF_INET6, &machine6, 128, NULL, e);
+	/* the whole /112 is the machine's: by way of its first address, so that 65536 names cost
+	 * one neighbour entry */
+	if (k == 0)
+		k = rtnl_route_add(r, index, AF_INET6, &all6, SIXPN_MACHINE_BITS, &machine6, e);
 	return k < 0 ? err_prefix(e, k, "tap %s", name) : 0;
 }
 

@@ -10,7 +10,7 @@ import json, os, shutil, socket, stat, struct, tempfile, time
 
 import pytest
 
-from netlab import Daemon, Guest, Ipc, Namespace, echoes, listen, program, reaches, udp_frame
+from netlab import Daemon, Guest, Ipc, Namespace, checksum, echoes, listen, program, reaches, udp_frame
 
 NET, UPLINK = program("ward-net"), program("ward-uplink")
 INSTANCE = f"nt{os.getpid() % 100000}"
@@ -308,6 +308,36 @@ def test_one_machine_cannot_fill_the_table_of_connections(lab):
                 s.sendto(q, ("fdaa::3", 53))
     a1.ns.inside(ask)
     assert tracked(lab) < n + 50, "questions to the resolver are not tracked"
+
+
+def test_a_machine_cannot_fill_the_table_of_neighbours(lab):
+    """That table is one for the whole host."""
+    a1, a2, b1 = (lab.guest[n] for n in ("a1", "a2", "b1"))
+    neighbours = lambda machine: len(lab.machines("ip", "-6", "neigh", "show", "dev", "t" + machine).stdout.splitlines())
+    base = a2.answer["ipv6"].rsplit(":", 1)[0]
+
+    def scan():
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+            for i in range(3, 600):
+                s.sendto(b"x", (f"{base}:{i:x}", 9))
+                if i % 50 == 0:
+                    time.sleep(0.01)
+    a1.ns.inside(scan)
+    assert neighbours(A2) < 10, "its 65536 addresses are one neighbour"
+    with listen(a2.ns, 5436) as s:
+        a2.ns("ip", "-6", "addr", "add", f"{base}:77/112", "dev", "eth0", "nodad")
+        assert reaches(a1.ns, f"{base}:77", 5436), "each of them reaches it"
+    before = lab.counter("crowded")
+    gateway, solicited = socket.inet_pton(socket.AF_INET6, "fe80::1"), socket.inet_pton(socket.AF_INET6, "ff02::1:ff00:1")
+    own = bytes.fromhex(b1.answer["mac"].replace(":", ""))
+    for i in range(500):
+        source = socket.inet_pton(socket.AF_INET6, f"fe80::77:{i:x}")
+        body = struct.pack("!BBHI", 135, 0, 0, 0) + gateway + b"\1\1" + own
+        body = body[:2] + struct.pack("!H", checksum(source + solicited + struct.pack("!II", len(body), 58) + body)) + body[4:]
+        b1.send(bytes.fromhex("3333ff000001") + own + b"\x86\xdd" + struct.pack("!IHBB", 0x60000000, len(body), 58, 255) + source + solicited + body)
+    time.sleep(0.3)
+    assert 1 < neighbours(B1) < 150
+    assert lab.counter("crowded") > before + 300
 
 
 def test_a_large_packet_is_told_what_fits(lab):
