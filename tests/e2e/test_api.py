@@ -272,6 +272,17 @@ def test_waiting(lab, web):
         later = pool.submit(lab.ok, "GET", at(web, f"/wait?state=started&from_event_id={newest}&timeout=20"))
         lab.ok("POST", at(web, "/restart"))
         assert later.result(25)["event_id"] > newest
+    # After a restart was answered, "started" is the new run.
+    newest = lab.ok("GET", at(web, "/events?limit=1"))[0]["id"]
+    lab.ok("POST", at(web, "/restart"))
+    assert lab.ok("GET", at(web, "/wait?state=started&timeout=20"))["event_id"] > newest
+    lab.host.hold = True
+    try:
+        begin = time.monotonic()
+        lab.ok("POST", at(web, "/restart"))  # a host that does not begin does not hold the answer for ever
+        assert 4 < time.monotonic() - begin < 10
+    finally:
+        lab.host.hold = False
     lab.fails("GET", at(web, "/events?limit=0"), want=400)
 
 
