@@ -230,3 +230,32 @@ def test_folders_of_gone_machines_are_removed(cage):
     shutil.rmtree(cage.wardd.lib / "machines" / m)
     wardtest.wait_for("the run folder to go", lambda: not (cage.wardd.run / "machines" / m).exists(), 25)
     assert not (cage.wardd.lib / "log" / f"machine-{m}.log").exists()
+
+
+def test_the_end_of_the_platform_asks_no_stranger(tmp_path):
+    """At the end wardd asks each link to stop its machine. The folder is the machine's own: a link to another's socket is not followed."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if str(folder).startswith("/tmp/pytest"):
+            folder.chmod(0o755)
+    with Cage(tmp_path) as c:
+        a, b = c.machine(), c.machine()
+        assert c.start(a)[0] == 0 and c.start(b, slot=8)[0] == 0
+        victim = socket.socket(socket.AF_UNIX)
+        victim.bind(str(tmp_path / "victim"))
+        victim.listen()
+        victim.settimeout(0.5)
+        (c.wardd.run / "machines" / a / "link.sock").symlink_to(tmp_path / "victim")
+        silent = socket.socket(socket.AF_UNIX)  # the other's own, but nobody answers
+        silent.bind(str(c.wardd.run / "machines" / b / "link.sock"))
+        silent.listen()
+        os.chown(c.wardd.run / "machines" / b / "link.sock", UID + 1, UID + 1)
+        began = time.monotonic()
+        assert c.wardd.stop() == 0
+        assert 11 < time.monotonic() - began < 20, "who does not end is killed after its time"
+        assert not c.wardd.leftovers()
+        with pytest.raises(TimeoutError):
+            victim.accept()
+        peer, _ = silent.accept()
+        assert peer.recv(1000).startswith(b"POST /v1/stop HTTP/1.1\r\n")
+        log = c.wardd.log()
+        assert f"machine {a} to stop" in log and "not the machine's own socket" in log and "asked 1 machines" in log
