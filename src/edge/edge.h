@@ -54,8 +54,15 @@ struct edge_tickets {
 	X(answers_4xx)                                                                             \
 	X(answers_5xx)                                                                             \
 	X(own_errors)                                                                              \
-	X(retries) X(connects) X(connect_errors) X(tunnels) X(bytes_in) X(bytes_out) X(blocks)     \
-	    X(signatures) X(tables)
+	X(retries)                                                                                 \
+	X(connects)                                                                                \
+	X(connect_errors)                                                                          \
+	X(tunnels)                                                                                 \
+	X(bytes_in)                                                                                \
+	X(bytes_out)                                                                               \
+	X(blocks)                                                                                  \
+	X(signatures)                                                                              \
+	X(tables)
 
 struct edge_counters {
 #define X(name) uint64_t name;
