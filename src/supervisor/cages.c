@@ -1,47 +1,18 @@
-#include "supervisor/cages.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "supervisor/cage_files.h"
 #include "supervisor/cage_start.h"
+#include "supervisor/cages_state.h"
 #include "supervisor/console.h"
 #include "supervisor/farewell.h"
-
-#include "supervisor/record.h"
-#include <dirent.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 enum { KILL_MS = 5000 };
 
-struct cage_run {
-	struct cage *cage;
-	uint32_t role, generation;
-	struct process process; /* pid 0: not running */
-	bool child;             /* ours; else adopted: its exit code cannot be known */
-	sd_event_source *source;
-	uint64_t oom_before;
-	int console; /* what the guest's serial console said; -1: none, or not of this wardd */
-};
-
-struct cage {
-	struct cages *all;
-	char machine[MACHINE_ID_LEN + 2]; /* "": this place is free */
-	uint32_t slot;
-	struct cage_run run[WARDD_ROLE_MAX];
-	int farewell; /* the question to stop, while it is open; else -1 */
-};
-
-struct cages {
-	const struct settings *settings;
-	sd_event *loop;
-	cages_exited_fn exited;
-	void *arg;
-	struct cage cage[WARDD_MACHINES_MAX];
-};
-
-static struct cage *find(struct cages *c, const char *machine)
+struct cage *cages_find(struct cages *c, const char *machine)
 {
 	for (size_t i = 0; i < WARDD_MACHINES_MAX; i++)
 		if (streq(c->cage[i].machine, machine))
@@ -49,12 +20,12 @@ static struct cage *find(struct cages *c, const char *machine)
 	return NULL;
 }
 
-static void name_of(char dst[48], const struct cages *c, const char *machine)
+void cages_group(char dst[48], const struct cages *c, const char *machine)
 {
 	snprintf(dst, 48, "%s/%s", c->settings->places.instance, machine);
 }
 
-static bool alive(const struct cage *cage)
+bool cages_alive(const struct cage *cage)
 {
 	return cage->run[WARDD_ROLE_LINK].process.pid || cage->run[WARDD_ROLE_MONITOR].process.pid;
 }
@@ -64,7 +35,7 @@ static void release(struct cage *cage)
 {
 	char name[48];
 	struct err e;
-	name_of(name, cage->all, cage->machine);
+	cages_group(name, cage->all, cage->machine);
 	if (cgroup_remove(&cage->all->settings->cgroups, name, &e) < 0) {
 		log_err(&e, "machine %s", cage->machine);
 		return;
@@ -75,28 +46,12 @@ static void release(struct cage *cage)
 	cage->machine[0] = 0;
 }
 
-static void note(const struct cage *cage)
-{
-	struct err e;
-	cleanup_json json_t *o = json_pack("{s:i,s:[]}", "slot", (int)cage->slot, "run");
-	json_t *list = o ? json_object_get(o, "run") : NULL;
-	for (int i = 0; list && i < WARDD_ROLE_MAX; i++) {
-		const struct cage_run *run = &cage->run[i];
-		json_array_append_new(
-		    list, json_pack("{s:i,s:I,s:I,s:I}", "pid", (int)run->process.pid, "start",
-			      (json_int_t)run->process.start_ticks, "generation",
-			      (json_int_t)run->generation, "oom", (json_int_t)run->oom_before));
-	}
-	if (record_write(&cage->all->settings->places, "cages", cage->machine, o, &e) < 0)
-		log_err(&e, "noting machine %s", cage->machine);
-}
-
 static void ended(struct cage_run *run, int status, bool known)
 {
 	struct cage *cage = run->cage;
 	struct cages *c = cage->all;
 	char name[48];
-	name_of(name, c, cage->machine);
+	cages_group(name, c, cage->machine);
 	struct wardd_exited x = { .head = { WARDD_EXITED, WARDD_VERSION, 0 },
 		.role = run->role,
 		.generation = run->generation,
@@ -111,13 +66,13 @@ static void ended(struct cage_run *run, int status, bool known)
 	run->source = NULL;
 	run->process = (struct process){ 0 };
 	console_save(&run->console, c->settings->log_dir, cage->machine);
-	note(cage);
-	if (!alive(cage))
+	cages_note(cage);
+	if (!cages_alive(cage))
 		release(cage);
 	c->exited(c->arg, &x);
 }
 
-static int on_adopted_end(sd_event_source *s, int fd, uint32_t events, void *data)
+int cages_on_adopted_end(sd_event_source *s, int fd, uint32_t events, void *data)
 {
 	ended(data, 0, false);
 	return 0;
@@ -140,7 +95,7 @@ bool cages_reaped(struct cages *c, pid_t pid, int status)
 static int place(
     struct cages *c, const struct wardd_cage_start *ask, struct cage **ret, struct err *e)
 {
-	struct cage *cage = find(c, ask->machine);
+	struct cage *cage = cages_find(c, ask->machine);
 	for (size_t i = 0; i < WARDD_MACHINES_MAX; i++)
 		if (c->cage[i].machine[0] && &c->cage[i] != cage && c->cage[i].slot == ask->slot)
 			return err_set(e, ERR_CONFLICT, "slot %u is machine %s's", ask->slot,
@@ -149,7 +104,7 @@ static int place(
 		return err_set(e, ERR_CONFLICT, "machine %s runs in slot %u, not %u", ask->machine,
 		    cage->slot, ask->slot);
 	if (!cage)
-		cage = find(c, "");
+		cage = cages_find(c, "");
 	if (!cage)
 		return err_set(e, ERR_CAPACITY, "%d machines run on this host: no more fit",
 		    WARDD_MACHINES_MAX);
@@ -157,7 +112,7 @@ static int place(
 	return 0;
 }
 
-static void fill(struct cages *c, struct cage *cage, const struct wardd_cage_start *ask)
+void cages_fill(struct cages *c, struct cage *cage, const struct wardd_cage_start *ask)
 {
 	if (cage->machine[0])
 		return;
@@ -185,9 +140,9 @@ int cages_start(
 		*ret_pid = run->process.pid;
 		return 0;
 	}
-	fill(c, cage, ask);
+	cages_fill(c, cage, ask);
 	run = &cage->run[ask->role];
-	name_of(name, c, cage->machine);
+	cages_group(name, c, cage->machine);
 	pid_t pid = 0;
 	/* limits first: a monitor needs more than the link that is there already */
 	r = cage_start_limits(c->settings, ask, name, e);
@@ -197,7 +152,7 @@ int cages_start(
 		r = cage_start_process(c->settings, ask, tap, &console, &pid, e);
 	if (r < 0) {
 
-		if (!alive(cage))
+		if (!cages_alive(cage))
 			release(cage);
 		return r;
 	}
@@ -208,7 +163,7 @@ int cages_start(
 	run->console = steal_fd(&console);
 
 	run->generation = ask->generation;
-	note(cage);
+	cages_note(cage);
 	log_info("machine %s: %s started (pid %d, generation %u)", cage->machine,
 	    run->role == WARDD_ROLE_MONITOR ? "monitor" : "link", pid, run->generation);
 	*ret_pid = pid;
@@ -229,8 +184,8 @@ int cages_stop(struct cages *c, const char *machine, struct err *e)
 	char name[48];
 	if (!id_is_machine(machine))
 		return err_set(e, ERR_INVALID, "the machine's id is not one");
-	struct cage *cage = find(c, machine);
-	name_of(name, c, machine);
+	struct cage *cage = cages_find(c, machine);
+	cages_group(name, c, machine);
 	int r = cgroup_exists(&c->settings->cgroups, name)
 		    ? cgroup_kill(&c->settings->cgroups, name, KILL_MS, e)
 		    : 0;
@@ -301,89 +256,12 @@ void cages_stop_all(struct cages *c)
 
 static bool in_use(void *arg, const char *machine)
 {
-	return find(arg, machine) != NULL;
+	return cages_find(arg, machine) != NULL;
 }
 
 void cages_tidy(struct cages *c)
 {
 	cage_files_tidy(c->settings, in_use, c);
-}
-
-static int adopt_run(struct cage_run *run, json_t *o, struct err *e)
-{
-	int64_t pid = 0, ticks = 0, generation = 0, oom = 0;
-	int r = json_need_int(o, "run", "pid", 0, INT32_MAX, &pid, e);
-	if (r == 0)
-		r = json_need_int(o, "run", "start", 0, INT64_MAX, &ticks, e);
-	if (r == 0)
-		r = json_need_int(o, "run", "generation", 0, UINT32_MAX, &generation, e);
-	if (r == 0)
-		r = json_need_int(o, "run", "oom", 0, INT64_MAX, &oom, e);
-	if (r < 0 || !pid)
-		return r;
-	run->generation = (uint32_t)generation;
-	run->oom_before = (uint64_t)oom;
-	struct process p = { (pid_t)pid, (uint64_t)ticks };
-	cleanup_close int fd = process_open(&p, e);
-	if (fd < 0)
-		return 0; /* ended while nobody watched: link's record and the agent know */
-	r = sd_event_add_io(run->cage->all->loop, &run->source, fd, EPOLLIN, on_adopted_end, run);
-	if (r < 0)
-		return err_sys(e, -r, "cannot watch process %d", p.pid);
-	sd_event_source_set_io_fd_own(run->source, true);
-	steal_fd(&fd);
-	run->process = p;
-	run->child = false;
-	return 0;
-}
-
-static int adopt(struct cages *c, const char *machine, struct err *e)
-{
-	cleanup_json json_t *o = NULL;
-	json_t *list = NULL;
-	int64_t slot = 0;
-	int r = record_read(&c->settings->places, "cages", machine, &o, e);
-	if (r == 0)
-		r = json_need_int(o, "", "slot", 0, WARDD_SLOT_MAX, &slot, e);
-	if (r == 0)
-		r = json_opt_array(o, "", "run", &list, e);
-	if (r < 0)
-		return r;
-	struct cage *cage = find(c, "");
-	if (!cage)
-		return err_set(e, ERR_CAPACITY, "more records than machines fit");
-	struct wardd_cage_start ask = { .slot = (uint32_t)slot };
-	str_copy(ask.machine, sizeof(ask.machine), machine);
-	fill(c, cage, &ask);
-	for (size_t i = 0; r == 0 && i < WARDD_ROLE_MAX; i++)
-		if (json_array_get(list, i))
-			r = adopt_run(&cage->run[i], json_array_get(list, i), e);
-	if (alive(cage))
-		log_info("adopted machine %s (link %d, monitor %d)", machine,
-		    cage->run[WARDD_ROLE_LINK].process.pid,
-		    cage->run[WARDD_ROLE_MONITOR].process.pid);
-	else
-		(void)!cages_stop(c, machine, e);
-	return r;
-}
-
-/* A group without a record: wardd died between a start and its note. Nobody could answer for it. */
-static void kill_unknown(struct cages *c)
-{
-	char path[160];
-	snprintf(path, sizeof(path), "%s/%s", c->settings->cgroups.mount[CGROUP_PIDS],
-	    c->settings->places.instance);
-	DIR *d = opendir(path);
-	for (struct dirent *de; d && (de = readdir(d));) {
-		struct err e;
-		if (!id_is_machine(de->d_name) || find(c, de->d_name))
-			continue;
-		log_warn("machine %s has a cgroup but no record: killed", de->d_name);
-		if (cages_stop(c, de->d_name, &e) < 0)
-			log_err(&e, "removing it");
-	}
-	if (d)
-		closedir(d);
 }
 
 int cages_new(struct cages **ret, const struct settings *s, sd_event *loop, cages_exited_fn exited,
@@ -396,19 +274,7 @@ int cages_new(struct cages **ret, const struct settings *s, sd_event *loop, cage
 	c->loop = loop;
 	c->exited = exited;
 	c->arg = arg;
-	char path[96];
-	snprintf(path, sizeof(path), "%s/wardd/cages", s->places.run);
-	DIR *d = opendir(path);
-	for (struct dirent *de; d && (de = readdir(d));) {
-		struct err failed;
-		if (id_is_machine(de->d_name) && adopt(c, de->d_name, &failed) < 0) {
-			log_err(&failed, "adopting machine %s", de->d_name);
-			record_remove(&s->places, "cages", de->d_name);
-		}
-	}
-	if (d)
-		closedir(d);
-	kill_unknown(c);
+	cages_adopt(c);
 	*ret = c;
 	return 0;
 }
