@@ -9,6 +9,7 @@
 #include "guest/pty.h"
 #include "guest/root.h"
 #include "guest/say.h"
+#include "guest/swap.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -187,6 +188,10 @@ static int prepare(struct err *e)
 	int r = root_make(conf.scratch, e);
 	if (r < 0 || (r = netconf_apply(&conf, e)) < 0 || (r = identity_write(&conf, e)) < 0 ||
 	    (r = command_plan(&conf, &command, e)) < 0)
+		return r;
+	if (conf.swap_mib && !conf.scratch)
+		return err_set(e, ERR_INVALID, "swap needs a scratch disk");
+	if (conf.swap_mib && (r = swap_start(conf.swap_mib, e)) < 0)
 		return r;
 	cgroup_make();
 	return find_user(e);

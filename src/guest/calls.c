@@ -37,6 +37,38 @@ static int body_json(struct call *c, json_t **ret, struct err *e)
 	return r;
 }
 
+/* The guest's clock follows the host's: under emulation it may tick by lost timer interrupts, and
+ * then it falls behind. Forward at once (all that waits is late already); back by a step only when
+ * far off, else by slewing, so that time does not repeat. */
+static void clock_follow(uint64_t host_us)
+{
+	int64_t ahead = (int64_t)(clock_wall_us() - host_us);
+	if (ahead < -10000 || ahead > 1000000) {
+		struct timeval tv = { .tv_sec = (time_t)(host_us / 1000000),
+			.tv_usec = (suseconds_t)(host_us % 1000000) };
+		(void)settimeofday(&tv, NULL);
+	} else if (ahead > 10000) {
+		struct timeval slew = { .tv_usec = (suseconds_t)-ahead };
+		(void)adjtime(&slew, NULL);
+	}
+}
+
+static void call_time(struct call *c)
+{
+	struct err e = { 0 };
+	cleanup_json json_t *in = NULL;
+	int64_t now = 0;
+	int r = body_json(c, &in, &e);
+	if (r == 0)
+		r = json_need_int(in, "", "now_us", 1, INT64_MAX / 2, &now, &e);
+	if (r < 0) {
+		call_reply_err(c, &e);
+		return;
+	}
+	clock_follow((uint64_t)now);
+	call_reply(c, 200, NULL);
+}
+
 static void call_hello(struct call *c)
 {
 	struct err e = { 0 };
@@ -49,13 +81,7 @@ static void call_hello(struct call *c)
 		call_reply_err(c, &e);
 		return;
 	}
-	/* The guest has no clock of its own to trust: the host's is taken, unless it is almost the
-	 * same (no jump for a hair). */
-	uint64_t mine = clock_wall_us(), host = (uint64_t)now;
-	if ((mine > host ? mine - host : host - mine) > 50000) {
-		struct timeval tv = { .tv_sec = now / 1000000, .tv_usec = now % 1000000 };
-		(void)settimeofday(&tv, NULL);
-	}
+	clock_follow((uint64_t)now);
 	struct utsname u = { 0 };
 	(void)uname(&u);
 	json_t *out = state_json();
@@ -177,6 +203,7 @@ void calls_init(const char *boot, const char *key)
 
 const struct route calls_table[] = {
 	{ "POST", "/hello", call_hello, false },
+	{ "POST", "/time", call_time, false },
 	{ "PUT", "/run", call_run, false },
 	{ "GET", "/events", call_events, false },
 	{ "POST", "/stop", call_stop, false },

@@ -3,7 +3,8 @@
 #include "base/str.h"
 #include "guest/port.h"
 #include "guest/say.h"
-#include <nghttp2/nghttp2.h>
+#include "proto/h2_memory.h"
+#include <string.h>
 
 enum {
 	STREAMS = 64,
@@ -32,50 +33,8 @@ static size_t nroutes;
 static struct call *calls;
 static uint8_t out[OUT];
 static size_t out_len, out_at;
-static size_t memory_used;
+static struct h2_memory memory;
 static bool busy; /* inside nghttp2 or a flush: its handlers must not enter again */
-
-/* ---- nghttp2's memory, counted and capped: a peer cannot make pid 1 grow ---- */
-static void *mem_alloc(size_t n, void *arg)
-{
-	if (memory_used + n > MEMORY_MAX)
-		return NULL;
-	size_t *p = malloc(n + 16);
-	if (!p)
-		return NULL;
-	*p = n;
-	memory_used += n;
-	return (char *)p + 16;
-}
-
-static void mem_free(void *ptr, void *arg)
-{
-	if (!ptr)
-		return;
-	char *base = (char *)ptr - 16;
-	memory_used -= *(size_t *)(void *)base;
-	free(base);
-}
-
-static void *mem_calloc(size_t a, size_t b, void *arg)
-{
-	size_t n;
-	if (__builtin_mul_overflow(a, b, &n))
-		return NULL;
-	void *p = mem_alloc(n, arg);
-	return p ? memset(p, 0, n) : NULL;
-}
-
-static void *mem_realloc(void *ptr, size_t n, void *arg)
-{
-	void *p = mem_alloc(n, arg);
-	if (p && ptr) {
-		size_t old = *(size_t *)(void *)((char *)ptr - 16);
-		memcpy(p, ptr, MIN(old, n));
-		mem_free(ptr, arg);
-	}
-	return p;
-}
 
 /* ---- calls ---- */
 static struct call *call_find(int32_t id)
@@ -321,7 +280,7 @@ static int session_new(nghttp2_session **ret)
 		nghttp2_option_set_max_deflate_dynamic_table_size(o, 0);
 		nghttp2_option_set_max_outbound_ack(o, 64);
 		nghttp2_option_set_max_settings(o, 16);
-		static nghttp2_mem mem = { NULL, mem_alloc, mem_free, mem_calloc, mem_realloc };
+		nghttp2_mem mem = h2_memory_hooks(&memory, MEMORY_MAX);
 		r = nghttp2_session_server_new3(ret, cb, NULL, o, &mem);
 	}
 	nghttp2_option_del(o);

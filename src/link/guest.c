@@ -2,12 +2,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "link/guest_says.h"
 #include "link/link.h"
 
 enum {
 	HELLO_MS = 10000,
 	RUN_MS = 60000,
 	BYE_MS = 2000,
+	TIME_MS = 5000,
 	RETRY_MS = 1000,
 	EVENT_LINE_MAX = 64 * 1024
 };
@@ -31,54 +33,6 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct link *l = arg;
 	port_restart(&l->control, RETRY_MS);
-	return 0;
-}
-
-/* ---- what a guest says about itself: checked, then used ---- */
-struct guest_state {
-	enum link_phase phase;
-	uint64_t generation, started_at;
-	struct link_exit exit;
-};
-
-static int parse_exit(json_t *o, struct link_exit *x, struct err *e)
-{
-	int64_t code = 0, sig = 0;
-	int r;
-	if ((r = json_need_int(o, "exit", "code", 0, 255, &code, e)) < 0 ||
-	    (r = json_need_int(o, "exit", "signal", 0, 64, &sig, e)) < 0 ||
-	    (r = json_opt_bool(o, "exit", "oom", &x->oom, e)) < 0 ||
-	    (r = json_opt_bool(o, "exit", "requested_stop", &x->requested_stop, e)) < 0)
-		return r;
-	x->code = (int)code;
-	x->signal = (int)sig;
-	return 0;
-}
-
-static int parse_state(json_t *j, struct guest_state *ret, struct err *e)
-{
-	struct guest_state s = { .phase = LINK_BOOTED };
-	const char *phase = NULL;
-	int64_t generation = 0, started = 0;
-	json_t *x = NULL;
-	int r;
-	if (!json_is_object(j))
-		return err_set(e, ERR_PROTOCOL, "not an object");
-	if ((r = json_need_str(j, "", "phase", &phase, e)) < 0 ||
-	    (r = json_need_int(j, "", "generation", 0, INT64_MAX, &generation, e)) < 0 ||
-	    (r = json_need_int(j, "", "started_at", 0, INT64_MAX, &started, e)) < 0 ||
-	    (r = json_opt_object(j, "", "exit", &x, e)) < 0 ||
-	    (x && (r = parse_exit(x, &s.exit, e)) < 0))
-		return r;
-	if (streq(phase, "running"))
-		s.phase = LINK_RUNNING;
-	else if (streq(phase, "exited") && x)
-		s.phase = LINK_EXITED;
-	else if (!streq(phase, "waiting"))
-		return err_set(e, ERR_PROTOCOL, "an unknown phase");
-	s.generation = (uint64_t)generation;
-	s.started_at = (uint64_t)started;
-	*ret = s;
 	return 0;
 }
 
@@ -132,6 +86,25 @@ static void take_state(struct link *l, const struct guest_state *s)
 	else
 		l->phase = s->phase;
 	state_changed(l);
+}
+
+/* ---- the clock ---- */
+static int on_tick(sd_event_source *src, uint64_t usec, void *arg)
+{
+	static const struct h2_request_ops ops = { .done = ignore_done };
+	struct link *l = arg;
+	struct h2_request *q;
+	struct err e = { 0 };
+	char text[64];
+	(void)sd_event_source_set_time_relative(src, TIME_MS * 1000);
+	(void)sd_event_source_set_enabled(src, SD_EVENT_ONESHOT);
+	if (!l->greeted)
+		return 0;
+	snprintf(text, sizeof(text), "{\"now_us\":%llu}", (unsigned long long)clock_wall_us());
+	if (h2_start(l->h2, "POST", "/time", (struct bytes){ text, strlen(text) }, false, TIME_MS,
+		&ops, l, &q, &e) < 0)
+		log_debug("the guest was not told the time: %s", e.text);
+	return 0;
 }
 
 /* ---- the run config ---- */
@@ -259,12 +232,9 @@ static void event_data(void *arg, const uint8_t *p, size_t n)
 	for (char *nl;
 	     l->event_line.len && (nl = memchr(l->event_line.data, '\n', l->event_line.len));) {
 		struct err e = { 0 };
-		cleanup_json json_t *j = NULL;
 		struct guest_state s;
 		size_t len = (size_t)(nl - l->event_line.data);
-		int r = json_parse(l->event_line.data, len, &j, &e);
-		if (r == 0)
-			r = parse_state(j, &s, &e);
+		int r = guest_state_parse((struct bytes){ l->event_line.data, len }, &s, &e);
 		buf_consume(&l->event_line, len + 1);
 		if (r < 0)
 			mark(l, MARK_PROTOCOL, "sent an event that cannot be read");
@@ -309,21 +279,13 @@ static void new_boot(struct link *l, const char *boot_id, const char *key)
 
 static int take_hello(struct link *l, struct bytes body, struct err *e)
 {
-	cleanup_json json_t *j = NULL;
-	struct guest_state s;
-	const char *boot = NULL, *key = NULL;
-	int64_t v = 0;
-	int r = json_parse(body.base ? body.base : "", body.len, &j, e);
-	if (r < 0 || (r = parse_state(j, &s, e)) < 0 ||
-	    (r = json_need_int(j, "", "v", 1, GUEST_VERSION, &v, e)) < 0 ||
-	    (r = json_need_str(j, "", "boot_id", &boot, e)) < 0 ||
-	    (r = json_need_str(j, "", "guest_key", &key, e)) < 0)
+	struct guest_hello h;
+	int r = guest_hello_parse(body, &h, e);
+	if (r < 0)
 		return r;
-	if (!str_is_hex(boot, 2 * GUEST_BOOT_ID_LEN) || !str_is_hex(key, 64))
-		return err_set(e, ERR_PROTOCOL, "boot_id or guest_key is not hex");
-	new_boot(l, boot, key);
+	new_boot(l, h.boot_id, h.guest_key);
 	l->greeted = true;
-	take_state(l, &s);
+	take_state(l, &h.state);
 	return 0;
 }
 
@@ -457,6 +419,9 @@ int guest_start(struct link *l, struct err *e)
 	if (r >= 0)
 		r = sd_event_add_time_relative(
 		    l->loop, &l->retry, CLOCK_MONOTONIC, 0, 0, on_retry, l);
+	if (r >= 0)
+		r = sd_event_add_time_relative(
+		    l->loop, &l->tick, CLOCK_MONOTONIC, TIME_MS * 1000, 0, on_tick, l);
 	if (r < 0)
 		return err_sys(e, -r, "no timer");
 	(void)sd_event_source_set_enabled(l->unpause, SD_EVENT_OFF);
@@ -472,6 +437,7 @@ void guest_stop(struct link *l)
 	port_stop(&l->control);
 	sd_event_source_disable_unref(l->unpause);
 	sd_event_source_disable_unref(l->retry);
+	sd_event_source_disable_unref(l->tick);
 	buf_done(&l->event_line);
 	json_decref(l->config);
 	json_decref(l->who);

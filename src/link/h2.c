@@ -1,8 +1,8 @@
 #include "link/h2.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "link/h2_memory.h"
 #include "proto/guest.h"
+#include "proto/h2_memory.h"
 #include <nghttp2/nghttp2.h>
 
 enum {

@@ -30,7 +30,7 @@ struct link {
 	struct h2 *h2;
 	struct h2_request *events;
 	struct buf event_line;
-	sd_event_source *unpause, *retry;
+	sd_event_source *unpause, *retry, *tick;
 	bool greeted; /* this session's hello was answered */
 
 	/* log port (logs.c) */

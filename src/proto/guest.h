@@ -4,23 +4,31 @@
  * Port "ward.control": HTTP/2, the host is the client. Port "ward.log": the frames below, guest to
  * host, and acknowledgements back. A virtio-serial port is not a connection: when the host's end
  * goes and comes back, bytes of before are lost, cut, or come after. So each session on either port
- * begins with a resynchronisation: host:  connects, sends SYNC in one write and nothing else, drops
- * all it reads until the ACK with its own token and nonce; guest: takes any read that begins with
- * SYNC and the right token as a new session: forgets the old one, writes ACK, goes on. QEMU hands
- * one write of the host to the guest as one read (up to 4096 bytes), so a SYNC is always at the
- * start of a read. End of file and hang-up mean nothing to the guest. The token is random for each
- * start (kernel command line: ward.token=<64 hex>); it keeps old bytes from passing for a SYNC, it
- * is no authentication.
+ * begins with a resynchronisation.
  *
- * Requests on the control port (JSON bodies; errors: status >= 400 and {"error":"..."}):
- *   POST /hello  {"now_us":n}            ->
- * {"v":1,"boot_id","guest_key","kernel","version","phase","generation","started_at","exit"} PUT
- * /run    the run config          -> {}; idempotent for the same generation, 409 for another GET
- * /events                         -> JSON lines, one for each change of phase, the present one
- * first POST /stop   {"signal","timeout_ms"} -> {}; the guest powers off at the end POST /signal
- * {"signal"}              -> {} POST /bye    {}                      -> {}; "your exit is on disk":
- * the guest need not wait longer before it powers off POST /exec   frames (exec_frames.h)  ->
- * frames GET  /ps, GET /stats                 -> JSON
+ * The host connects, sends SYNC in one write and nothing else, and drops all it reads until the ACK
+ * with its own token and nonce.
+ *
+ * The guest takes any read that begins with SYNC and the right token as a new session: it forgets
+ * the old one, writes ACK, and goes on. QEMU hands one write of the host to the guest as one read
+ * (up to 4096 bytes), so a SYNC is always at the start of a read. End of file and hang-up mean
+ * nothing to the guest.
+ *
+ * The token is random for each machine (kernel command line: ward.token=<64 hex>); it keeps old
+ * bytes from passing for a SYNC, it is no authentication.
+ *
+ * Requests on the control port; JSON bodies, errors have status >= 400 and {"error","code"}:
+ *
+ *   POST /hello {"now_us":n}: "v", "boot_id", "guest_key", "kernel", "version", and as /events
+ *   POST /time {"now_us":n}: every 5 s; the guest's clock follows
+ *   PUT /run, the run config: idempotent for the same generation, 409 for another
+ *   GET /events: JSON lines, one for each change and the present first:
+ *       "phase" (waiting, running, exited), "generation", "started_at", "exit"
+ *   POST /stop {"signal","timeout_ms"}: the guest powers off at the end
+ *   POST /signal {"signal"}
+ *   POST /bye: "your exit is on disk", so the guest need not wait longer before it powers off
+ *   POST /exec: frames both ways (exec_frames.h)
+ *   GET /ps, GET /stats
  */
 #pragma once
 #include "base/util.h"

@@ -111,6 +111,21 @@ def test_environment_user_files_and_names(sleeper):
     assert out("pwd") == "/srv\n"
 
 
+def test_addresses_and_routes(rig):
+    """No DHCP, no router advertisement: a /32 and a /112 with gateways that are reached on-link."""
+    rig.send("PUT", "/v1/run", rig.config(["sleep", "1000"], ipv4="172.19.0.9", ipv4_gateway="172.19.0.1", ipv6="fdaa:0:1:2::9",
+                                          ipv6_gateway="fe80::1"))
+    rig.start_vm(network=True)
+    rig.wait_phase("running")
+    out = rig.exec("sh", "-c", "ip -4 addr show dev eth0; ip -4 route; ip -6 addr show dev eth0; ip -6 route; ip addr show dev lo")["stdout"]
+    for want in ("inet 172.19.0.9/32", "default via 172.19.0.1 dev eth0", "inet6 fdaa:0:1:2::9/112", "default via fe80::1 dev eth0",
+                 "inet 127.0.0.1/8"):
+        assert want in out, out
+    assert "tentative" not in out  # usable at once
+    assert rig.exec("cat", "/etc/hosts")["stdout"].count("0123456789abcd") >= 1
+    assert rig.text("system") == [], rig.story()
+
+
 def test_the_disk_is_large_and_encrypted_and_the_initramfs_out_of_reach(sleeper):
     r = sleeper.exec("sh", "-c", "df -k / | tail -1; ls /; mount", user="0")
     assert int(r["stdout"].split()[1]) > 7 << 20

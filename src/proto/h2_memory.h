@@ -1,4 +1,5 @@
-/* A cap on what nghttp2 may allocate for one session. */
+/* A cap on what nghttp2 may allocate for one session, at either end of the guest protocol: a peer
+ * cannot make the other grow. */
 #pragma once
 #include "base/util.h"
 #include <nghttp2/nghttp2.h>

@@ -1,4 +1,4 @@
-#include "link/h2_memory.h"
+#include "proto/h2_memory.h"
 #include <string.h>
 
 /* In front of each block: its size. 16 bytes, so that what follows is aligned for anything. */
