@@ -101,7 +101,7 @@ int vault_call(const char *run, enum vault_type type, const char *purpose, const
 		return err_prefix(e, r, "the vault cannot be asked");
 
 	enum { ROOM = sizeof(struct vault_answer) + VAULT_BYTES_MAX + 1 };
-	cleanup_free char *packet = malloc(ROOM);
+	char *packet = malloc(ROOM);
 	if (!packet)
 		return err_set(e, ERR_NO_MEMORY, "no memory to ask the vault");
 	struct vault_answer a = { 0 };
@@ -119,5 +119,6 @@ int vault_call(const char *run, enum vault_type type, const char *purpose, const
 	else if (r == 0 && text)
 		memcpy(text, a.text, sizeof(a.text));
 	explicit_bzero(packet, ROOM); /* it may have held a key */
+	free(packet);
 	return r;
 }

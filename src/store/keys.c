@@ -51,7 +51,7 @@ static bool matches(const char *pattern, const char *key, unsigned *ret_exact)
 		if (!segment_valid(key, k))
 			return false;
 		if (pattern[0] != '<') {
-			if (p != k || memcmp(pattern, key, p))
+			if (p != k || memcmp(pattern, key, p) != 0)
 				return false;
 			exact++;
 		}

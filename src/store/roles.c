@@ -20,7 +20,7 @@ static bool row_range(const char *pattern, const char *host, struct store_range 
 		const char *word = p;
 		size_t len = strcspn(p, "/");
 		if (*p == '<') {
-			if (!host || len != 6 || memcmp(p, "<host>", 6)) {
+			if (!host || len != 6 || memcmp(p, "<host>", 6) != 0) {
 				open = true;
 				break;
 			}

@@ -81,8 +81,8 @@ int store_get(struct store *s, const char *key, json_t **ret, int64_t *ret_rev, 
 	if (!kv)
 		return err_set(e, ERR_NOT_FOUND, "there is no %s in the store", key);
 	cleanup_free char *got = NULL;
-	json_t *value;
-	int64_t rev;
+	json_t *value = NULL;
+	int64_t rev = 0;
 	r = take(kv, &got, &value, &rev, e);
 	if (r < 0)
 		return r;
@@ -92,9 +92,9 @@ int store_get(struct store *s, const char *key, json_t **ret, int64_t *ret_rev, 
 	return 0;
 }
 
-/* One page from `begin` on; *ret_next is where the next begins, NULL at the end. */
+/* One page from `begin` on; *ret_last is its last key where more follow, else NULL. */
 static int list_page(struct store *s, const char *begin, const char *prefix, int64_t *rev,
-    int (*fn)(void *, const char *, json_t *, int64_t, struct err *), void *arg, char **ret_next,
+    int (*fn)(void *, const char *, json_t *, int64_t, struct err *), void *arg, char **ret_last,
     struct err *e)
 {
 	enum { PAGE = 200 };
@@ -116,7 +116,7 @@ static int list_page(struct store *s, const char *begin, const char *prefix, int
 	json_array_foreach (json_object_get(answer, "kvs"), i, kv) {
 		cleanup_free char *key = NULL;
 		cleanup_json json_t *value = NULL;
-		int64_t key_rev;
+		int64_t key_rev = 0;
 		r = take(kv, &key, &value, &key_rev, e);
 		if (r == 0)
 			r = fn(arg, key, value, key_rev, e);
@@ -125,7 +125,7 @@ static int list_page(struct store *s, const char *begin, const char *prefix, int
 		free(last);
 		last = steal_ptr(&key);
 	}
-	*ret_next = json_is_true(json_object_get(answer, "more")) ? steal_ptr(&last) : NULL;
+	*ret_last = json_is_true(json_object_get(answer, "more")) ? steal_ptr(&last) : NULL;
 	return 0;
 }
 
@@ -134,29 +134,24 @@ int store_list(struct store *s, const char *prefix,
     int64_t *ret_rev, struct err *e)
 {
 	int64_t rev = 0;
-	cleanup_free char *begin = strdup(prefix);
-	while (begin) {
-		char *next = NULL;
-		int r = list_page(s, begin, prefix, &rev, fn, arg, &next, e);
-		if (r)
-			return r;
+	char *begin = strdup(prefix);
+	int r = begin ? 0 : no_memory(e);
+	while (r == 0 && begin) {
+		char *last = NULL;
+		r = list_page(s, begin, prefix, &rev, fn, arg, &last, e);
 		free(begin);
 		begin = NULL;
-		if (!next)
-			break;
 		/* the smallest key after the last one would end with a NUL; '\x01' is as good,
 		 * since Ward's keys have neither */
-		size_t n = strlen(next);
-		begin = realloc(next, n + 2);
-		if (!begin) {
-			free(next);
-			return no_memory(e);
+		if (r == 0 && last && asprintf(&begin, "%s\x01", last) < 0) {
+			begin = NULL;
+			r = no_memory(e);
 		}
-		memcpy(begin + n, "\x01", 2);
+		free(last);
 	}
-	if (ret_rev)
+	if (r == 0 && ret_rev)
 		*ret_rev = rev;
-	return 0;
+	return r;
 }
 
 static int add_compare(json_t *list, const struct store_compare *c, struct err *e)

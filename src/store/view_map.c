@@ -52,7 +52,9 @@ int view_map_set(struct view_map *m, const char *key, json_t *value, int64_t rev
 	if (!copy)
 		return -ENOMEM;
 	memmove(m->v + i + 1, m->v + i, (m->n - i) * sizeof(*m->v));
-	m->v[i] = (struct view_entry){ copy, json_incref(value), rev };
+	m->v[i].key = copy;
+	m->v[i].value = json_incref(value);
+	m->v[i].rev = rev;
 	m->n++;
 	return 0;
 }

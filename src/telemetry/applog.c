@@ -59,9 +59,14 @@ static int take_marks(struct applog *a, const struct segment *s, size_t block, s
 	return 0;
 }
 
+static struct segment *newest(const struct applog *a)
+{
+	return a->segments && a->nsegments ? &a->segments[a->nsegments - 1] : NULL;
+}
+
 static int add_segment(struct applog *a, struct segment *s)
 {
-	if (a->nsegments == a->cap) {
+	if (!a->segments || a->nsegments == a->cap) {
 		size_t cap = a->cap ? 2 * a->cap : 16;
 		struct segment *more = realloc(a->segments, cap * sizeof(*more));
 		if (!more)
@@ -159,7 +164,7 @@ int applog_open(int logs_dir, const char *app_id, const uint8_t key[SEGMENT_KEY]
 	int r = a->key && str_copy(a->app_id, sizeof(a->app_id), app_id)
 		    ? 0
 		    : err_set(e, ERR_NO_MEMORY, "no memory for a log");
-	if (r == 0)
+	if (r == 0 && a->key)
 		memcpy(a->key, key, SEGMENT_KEY);
 	if (r == 0)
 		r = dir_make(logs_dir, app_id, 0700, e);
@@ -226,7 +231,9 @@ static int begin_segment(struct applog *a, struct err *e)
 			(unsigned long long)a->marks[i].last_n) < 0)
 			return err_set(e, ERR_NO_MEMORY, "no memory for the marks of a log");
 
-	uint64_t number = a->nsegments ? a->segments[a->nsegments - 1].head.number + 1 : 1;
+	const struct segment *before = newest(a);
+	uint64_t number = before ? before->head.number + 1 : 1;
+	int old_fd = before ? before->fd : -1;
 	struct segment s;
 	int r = segment_create(a->dir, number, a->next_line, a->epoch, &s, e);
 	if (r < 0)
@@ -243,10 +250,9 @@ static int begin_segment(struct applog *a, struct err *e)
 		segment_done(&s);
 		return r;
 	}
-	if (a->nsegments > 1) {
-		struct segment *before = &a->segments[a->nsegments - 2];
-		close(before->fd);
-		before->fd = -1;
+	if (old_fd >= 0) {
+		a->segments[a->nsegments - 2].fd = -1;
+		close(old_fd);
 	}
 	return 0;
 }
@@ -254,14 +260,14 @@ static int begin_segment(struct applog *a, struct err *e)
 int applog_add(
     struct applog *a, const char *machine, const struct taken *t, struct bytes lines, struct err *e)
 {
-	struct segment *s = a->nsegments ? &a->segments[a->nsegments - 1] : NULL;
+	struct segment *s = newest(a);
 	int r = 0;
 	if (!s || s->fd < 0 || s->size + lines.len > a->limits.segment_bytes ||
 	    s->nblocks >= SEGMENT_BLOCKS_MAX) {
 		r = begin_segment(a, e);
-		if (r < 0)
+		s = newest(a);
+		if (r < 0 || !s)
 			return r;
-		s = &a->segments[a->nsegments - 1];
 	}
 	/* the mark's place first: what is durable must be remembered */
 	if (!find_mark(a, machine) && set_mark(a, machine, 0) < 0)
@@ -280,7 +286,7 @@ int applog_add(
 	a->bytes += s->size - before;
 	a->next_line += t->lines;
 	a->changes++;
-	r = set_mark(a, machine, t->last_n);
+	(void)set_mark(a, machine, t->last_n); /* it is there: this cannot fail */
 	while (a->bytes > a->limits.app_bytes && applog_drop_oldest(a))
 		;
 	return 0;

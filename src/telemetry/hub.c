@@ -39,7 +39,7 @@ int hub_applog(
 		    t->logs_dir, app_id, (const uint8_t *)key.data, &t->limits, &a, &cut, e);
 	if (key.data)
 		explicit_bzero(key.data, key.len);
-	if (r < 0)
+	if (r < 0 || !a)
 		return r;
 	if (cut)
 		log_warn("the log of app %s ended in the middle of a block: %llu bytes cut off",

@@ -127,8 +127,8 @@ int segment_open(int dir, uint64_t number, const uint8_t key[SEGMENT_KEY], bool 
 	if (fd < 0 || fstat(fd, &st))
 		return err_sys(e, errno, "cannot open %s", name);
 	int r = read_at(fd, &s.head, sizeof(s.head), 0);
-	if (r == -ENODATA ||
-	    (r == 0 && (memcmp(s.head.magic, magic, sizeof(magic)) || s.head.number != number))) {
+	if (r == -ENODATA || (r == 0 && (memcmp(s.head.magic, magic, sizeof(magic)) != 0 ||
+					    s.head.number != number))) {
 		err_set(e, ERR_INVALID, "%s is no log segment", name);
 		return -ENODATA;
 	}
@@ -212,12 +212,15 @@ int segment_read(int dir, const struct segment *s, const uint8_t key[SEGMENT_KEY
 	int fd = s->fd >= 0 ? s->fd : opened;
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open %s", name);
-	cleanup_free uint8_t *sealed = malloc(b->head.len);
-	if (!sealed || buf_reserve(ret, b->head.len) < 0)
+	uint8_t *sealed = malloc(b->head.len);
+	if (!sealed || buf_reserve(ret, b->head.len) < 0) {
+		free(sealed);
 		return err_set(e, ERR_NO_MEMORY, "no memory for a log block");
+	}
 	int r = read_at(fd, sealed, b->head.len, b->at + BLOCK_HEAD);
 	if (r == 0)
 		r = unseal(s, key, b->at, &b->head, sealed, (uint8_t *)ret->data + ret->len);
+	free(sealed);
 	if (r < 0)
 		return err_set(e, ERR_INVALID, "block %zu of %s is damaged", block, name);
 	ret->len += b->head.len - SEGMENT_TAG;

@@ -213,7 +213,7 @@ static void start_reading(struct telemetry *t, struct http_request *r)
 	}
 	struct reader *d = calloc(1, sizeof(*d));
 	int k = d ? parse(d, r, &e) : err_set(&e, ERR_NO_MEMORY, "no memory for a reader");
-	if (k < 0) {
+	if (k < 0 || !d) {
 		free(d);
 		http_answer_err(r, &e);
 		return;
