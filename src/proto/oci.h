@@ -37,8 +37,9 @@ int oci_manifest_parse(
 struct oci_config {
 	char diff_id[OCI_LAYERS_MAX][65];
 	size_t layers;
-	json_t *run; /* {"entrypoint":[],"cmd":[],"env":[],"working_dir","user","exposed_ports":[],"stop_signal","labels":{}}
-		      */
+	json_t *
+	    run; /* {"entrypoint":[],"cmd":[],"env":[],"working_dir","user","exposed_ports":[],"stop_signal","labels":{}}
+		  */
 };
 
 /* Must have a diff_id for each of `layers`. oci_config_done frees. */
