@@ -11,21 +11,20 @@ const struct store_key store_keys[] = {
 	{ "secrets/<app-id>/<name>", D(API), D(CONTROL) | D(AGENT), 0, 64 * 1024 },
 
 	/* what should be: control alone decides */
-	{ "names/<name>", D(CONTROL), D(API) | D(EDGE) | D(DNS), 0, 4096 },
+	{ "names/<name>", D(CONTROL), D(API) | D(EDGE), 0, 4096 },
 	{ "apps/<app-id>/app", D(CONTROL), D(API) | D(EDGE), 0, 64 * 1024 },
 	{ "apps/<app-id>/releases/<n>", D(CONTROL), D(API) | D(EDGE), 0, STORE_VALUE_MAX },
 	{ "apps/<app-id>/deploys/<id>", D(CONTROL), D(API) | D(EDGE), 0, STORE_VALUE_MAX },
 	{ "apps/<app-id>/deploy-events/<id>/<n>", D(CONTROL), D(API) | D(EDGE), 0, 16 * 1024 },
 	/* of every host: who reads a row everywhere writes it everywhere */
-	{ "desired/<host>/<machine>", D(CONTROL), D(CONTROL) | D(API) | D(EDGE) | D(DNS), D(AGENT),
+	{ "desired/<host>/<machine>", D(CONTROL), D(CONTROL) | D(API) | D(EDGE), D(AGENT),
 	    STORE_VALUE_MAX },
 	{ "volumes/<id>/<part>", D(CONTROL), D(API), D(AGENT), 64 * 1024 },
 	{ "ids/<kind>/<id>", D(CONTROL), D(API), 0, 4096 }, /* numbers given out, by transaction */
 	{ "leader", D(CONTROL), D(API), 0, 4096 },
 
 	/* what is: each host tells */
-	{ "observed/<host>/<machine>", D(AGENT), D(CONTROL) | D(API) | D(EDGE) | D(DNS), 0,
-	    64 * 1024 },
+	{ "observed/<host>/<machine>", D(AGENT), D(CONTROL) | D(API) | D(EDGE), 0, 64 * 1024 },
 	{ "observed/<host>/checks/<machine>", D(EDGE), D(CONTROL) | D(API), D(AGENT), 64 * 1024 },
 	{ "wants/<host>/<machine>", D(EDGE), D(CONTROL), D(AGENT), 4096 },
 	{ "hosts/<host>", D(AGENT), D(CONTROL) | D(API) | D(EDGE), 0, 16 * 1024 },

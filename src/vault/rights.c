@@ -26,14 +26,9 @@ static const struct right {
 	   again */
 	{ DAEMON_API, NULL, CA | TOKEN | STATUS },
 	{ DAEMON_API, "app-env", SEAL | UNSEAL },
-	{ DAEMON_API, "secret", SEAL },
-	/* the agent gives a machine its environment, and keeps what it was told sealed to this host
-	 */
+	/* the agent gives a machine its environment */
 	{ DAEMON_AGENT, NULL, CA | STATUS },
 	{ DAEMON_AGENT, "app-env", UNSEAL },
-	{ DAEMON_AGENT, "secret", UNSEAL },
-	{ DAEMON_AGENT, "host-state", SEAL | UNSEAL },
-	{ DAEMON_AGENT, "guest-token", DERIVE },
 	/* the edge keeps its last good table; only its key process has private keys and
 	   certificates */
 	{ DAEMON_EDGE, NULL, CA | STATUS },

@@ -283,7 +283,7 @@ def test_each_daemon_writes_its_own_keys_and_no_other(etcd):
     """Asked of etcd itself, past our own checks in store_txn."""
     enc = lambda s: base64.b64encode(s.encode()).decode()
     tried = 0
-    for user in ("api", "control", "agent", "edge", "dns"):
+    for user in ("api", "control", "agent", "edge"):
         status, a = etcd.call("/v3/auth/authenticate", {"name": user, "password": etcd.passwords[user]})
         assert status == 200
         for pattern, writers, readers, here in rows():
@@ -296,7 +296,7 @@ def test_each_daemon_writes_its_own_keys_and_no_other(etcd):
                 assert (status == 200) == want and status in (200, 403), f"{user} writes {key}: {status} {out}"
                 status, out = etcd.call("/v3/kv/range", {"key": enc(key)}, a["token"])
                 want = user in readers or (host == "h1" and user in here | writers)
-                if not ("/checks/" in key and user in ("edge", "dns")):  # reads all of observed/
+                if not ("/checks/" in key and user == "edge"):  # reads all of observed/
                     assert (status == 200) == want and status in (200, 403), f"{user} reads {key}: {status} {out}"
                 tried += 2
         # one forbidden compare or operation fails the whole transaction
@@ -376,13 +376,13 @@ def test_setup_can_be_repeated_and_changed(fresh):
     fresh.root_call("/v3/auth/role/add", {"name": "old-role"})
     fresh.root_call("/v3/auth/role/grant", {"name": "api", "perm": {"permType": "READWRITE", "key": base64.b64encode(b"zzz").decode()}})
     fresh.setup()
-    assert set(fresh.root_call("/v3/auth/user/list", {})["users"]) == {"root", "api", "control", "agent", "edge", "dns"}
+    assert set(fresh.root_call("/v3/auth/user/list", {})["users"]) == {"root", "api", "control", "agent", "edge"}
     assert "zzz" not in str([base64.b64decode(p["key"]) for p in fresh.root_call("/v3/auth/role/get", {"role": "api"})["perm"]])
     # root's password is not ours: said, and nothing changed
     p = fresh.setup(passwords={**fresh.passwords, "root": secrets.token_hex(32)}, ok=False)
     assert p.returncode == 1 and "[unauthenticated]" in p.stderr and "next:" in p.stderr
     p = fresh.setup(passwords={"root": fresh.passwords["root"]}, ok=False)
-    assert p.returncode == 1 and "store-password-dns" in p.stderr
+    assert p.returncode == 1 and "store-password-agent" in p.stderr
 
 
 def test_calls_go_on_after_etcd_restarts(fresh):
