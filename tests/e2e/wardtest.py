@@ -9,6 +9,8 @@ Everything it made is gone at the end, and leftovers() says what is not.
 """
 import http.client, json, os, pathlib, re, secrets, shutil, signal, socket, ssl, subprocess, time
 
+import openapi
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 STAGE = pathlib.Path(os.environ.get("WARD_STAGE", ROOT / "build/stage"))
 LIBEXEC = STAGE / "usr/libexec/ward"
@@ -256,6 +258,7 @@ key_file = true
         r = c.getresponse()
         out = r.read()
         c.close()
+        openapi.check(method, path, r.status, out, r.getheader("content-type") or "")
         return r.status, out, r
 
     def api(self, method, path, body=None, want=None, **kw):
