@@ -529,6 +529,22 @@ def test_a_view_converges_through_a_bad_stream(fresh, seed):
         assert held == want and proxy.watches > 5 and api.changes > 50, (seed, proxy.watches, api.changes)
 
 
+def test_an_etcd_that_hangs_blocks_no_view_and_no_call_for_long(fresh):
+    """Stopped, not dead: nothing is refused, nothing answers. Calls end within their bound, and afterwards all is as before."""
+    with fresh.user("control") as control, fresh.user("api") as api:
+        control.put("names/a", {"v": 1})
+        api.do("view", prefix="names/")
+        wait_for("the first level", lambda: len(api.level) == 1, 10)
+        fresh.process.send_signal(signal.SIGSTOP)
+        start = time.monotonic()
+        r = control.do("get", ok=False, key="names/a")
+        assert r["code"] == "timeout" and 4 < time.monotonic() - start < 8
+        assert api.do("state")["held"]  # the view's loop is not held up
+        fresh.process.send_signal(signal.SIGCONT)
+        wait_for("etcd", lambda: control.put("names/b", {"v": 1}, ok=False)["r"] == 0, 20)
+        wait_for("the level", lambda: set(api.level) == {"names/a", "names/b"}, 15)
+
+
 def test_a_store_that_was_lost_changes_nothing(fresh):
     """An empty etcd in the place of the old one must not read as "delete everything"."""
     with fresh.user("control") as control, fresh.user("api") as api:
