@@ -125,8 +125,8 @@ static int parse_signal(struct call *c, int *ret_signal, uint64_t *ret_timeout, 
 static void call_stop(struct call *c)
 {
 	struct err e = { 0 };
-	int sig;
-	uint64_t ms;
+	int sig = 0;
+	uint64_t ms = 0;
 	if (parse_signal(c, &sig, &ms, &e) < 0) {
 		call_reply_err(c, &e);
 		return;
@@ -138,8 +138,8 @@ static void call_stop(struct call *c)
 static void call_signal(struct call *c)
 {
 	struct err e = { 0 };
-	int sig;
-	uint64_t ms;
+	int sig = 0;
+	uint64_t ms = 0;
 	int r = parse_signal(c, &sig, &ms, &e);
 	if (r == 0)
 		r = sig ? app_signal(sig, &e) : err_set(&e, ERR_INVALID, "no signal named");

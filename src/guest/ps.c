@@ -125,9 +125,9 @@ static json_t *process(const char *pid)
 		up = strtod(text, NULL);
 	double busy = (double)(utime + stime) / (double)hz, age = up - (double)start / (double)hz;
 	json_t *command = json_string(cmd), *directory = json_string(dir); /* NULL when not UTF-8 */
-	return json_pack("{s:i, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "pid", (int)strtol(pid, NULL, 10), "command",
-	    command ? command : json_string("?"), "directory",
-	    directory ? directory : json_string("?"), "cpu",
+	return json_pack("{s:i, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "pid",
+	    (int)strtol(pid, NULL, 10), "command", command ? command : json_string("?"),
+	    "directory", directory ? directory : json_string("?"), "cpu",
 	    (json_int_t)(age > 0 ? 100 * busy / age : 0), "rss",
 	    (json_int_t)rss * sysconf(_SC_PAGESIZE), "rtime",
 	    (json_int_t)(1000 * utime / (unsigned long long)hz), "stime",

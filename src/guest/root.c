@@ -160,7 +160,7 @@ int root_mkdir(const char *path, unsigned mode, struct err *e)
 	cleanup_close int have = root_open(path, O_PATH | O_DIRECTORY, 0);
 	if (have >= 0)
 		return 0;
-	const char *last;
+	const char *last = NULL;
 	if (path[0] != '/' || !path[1] ||
 	    strlen(path) >= PATH_MAX) /* the bound is the recursion's too */
 		return err_set(e, ERR_INVALID, "'%.200s' is not an absolute path", path);
@@ -174,7 +174,7 @@ int root_mkdir(const char *path, unsigned mode, struct err *e)
 
 int root_write(const char *path, const void *data, size_t len, unsigned mode, struct err *e)
 {
-	const char *last;
+	const char *last = NULL;
 	cleanup_close int dir = open_parent(path, &last, e);
 	if (dir < 0)
 		return dir;

@@ -296,7 +296,7 @@ static void hello_done(void *arg, int status, struct bytes body, const struct er
 	if (!l->h2 || (e && e->code == ERR_UNAVAILABLE))
 		return; /* the connection ended */
 	if (e || status != 200 || take_hello(l, body, &mine) < 0) {
-		if (mine.code || status || e->code == ERR_PROTOCOL)
+		if (mine.code || status || (e && e->code == ERR_PROTOCOL))
 			mark(l, MARK_PROTOCOL, "answered hello with nonsense");
 		again_later(l);
 		return;

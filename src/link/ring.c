@@ -55,7 +55,7 @@ static struct record record_at(const struct ring *r, uint64_t at)
 static bool check(struct ring *r)
 {
 	uint64_t at = atomic_load(&r->head->tail), end = atomic_load(&r->head->head), n = 0;
-	if (memcmp(r->head->magic, magic, sizeof magic) || r->head->version != VERSION ||
+	if (memcmp(r->head->magic, magic, sizeof magic) != 0 || r->head->version != VERSION ||
 	    r->head->size != RING_SIZE || at > end || end - at > RING_SIZE)
 		return false;
 	r->any = at < end;

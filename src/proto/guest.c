@@ -34,7 +34,8 @@ bool guest_sync_at(const void *p, size_t n, const uint8_t token[static GUEST_TOK
 	if (n < sizeof s)
 		return false;
 	memcpy(&s, p, sizeof s);
-	if (memcmp(s.magic, sync_magic, sizeof s.magic) || memcmp(s.token, token, sizeof s.token))
+	if (memcmp(s.magic, sync_magic, sizeof s.magic) != 0 ||
+	    memcmp(s.token, token, sizeof s.token) != 0)
 		return false;
 	memcpy(nonce, s.nonce, sizeof s.nonce);
 	return true;
@@ -58,7 +59,7 @@ size_t guest_ack_search_feed(struct guest_ack_search *a, const uint8_t *p, size_
 		 * by comparing: at most 64 bytes, and rare. */
 		while (a->matched && want[a->matched] != c) {
 			size_t k = a->matched - 1;
-			while (k && memcmp(want, want + a->matched - k, k))
+			while (k && memcmp(want, want + a->matched - k, k) != 0)
 				k--;
 			a->matched = k;
 		}
@@ -136,7 +137,7 @@ void guest_log_ack_encode(uint8_t dst[static GUEST_LOG_ACK_LEN], uint64_t n)
 
 int guest_log_ack_decode(const uint8_t src[static GUEST_LOG_ACK_LEN], uint64_t *ret_n)
 {
-	if (memcmp(src, log_ack_magic, sizeof log_ack_magic))
+	if (memcmp(src, log_ack_magic, sizeof log_ack_magic) != 0)
 		return -EPROTO;
 	*ret_n = get(src + 8, 8);
 	return 0;
