@@ -171,15 +171,16 @@ void http_exec(struct link *l, struct http_request *r)
 	unsigned timeout = 0;
 	buf_init(&frames, 1024 * 1024);
 	struct exec *x = calloc(1, sizeof *x);
-	int k = x ? exec_frames(r, &frames, &timeout, &e)
-		  : err_set(&e, ERR_NO_MEMORY, "no memory for a call");
+	if (!x) {
+		http_answer_empty(r, 503);
+		return;
+	}
+	int k = exec_frames(r, &frames, &timeout, &e);
 	if (k == 0 && !l->greeted)
 		k = err_set(&e, ERR_UNAVAILABLE, "the machine's guest is not there");
-	if (x) {
-		buf_init(&x->out, OUTPUT_MAX);
-		buf_init(&x->err, OUTPUT_MAX);
-		buf_init(&x->last, 2048);
-	}
+	buf_init(&x->out, OUTPUT_MAX);
+	buf_init(&x->err, OUTPUT_MAX);
+	buf_init(&x->last, 2048);
 	if (k == 0)
 		k = h2_start(l->h2, "POST", "/exec", buf_bytes(&frames), false, timeout, &ops, x,
 		    &x->call, &e);

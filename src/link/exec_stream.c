@@ -146,8 +146,12 @@ void http_exec_stream(struct link *l, struct http_request *r)
 	struct buf early;
 	struct stream *s = calloc(1, sizeof *s);
 	buf_init(&early, 65536);
-	int k = s ? 0 : err_set(&e, ERR_NO_MEMORY, "no memory for a stream");
-	if (k == 0 && !l->greeted)
+	int k = 0;
+	if (!s) {
+		http_answer_empty(r, 503);
+		return;
+	}
+	if (!l->greeted)
 		k = err_set(&e, ERR_UNAVAILABLE, "the machine's guest is not there");
 	if (k < 0) {
 		free(s);

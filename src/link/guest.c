@@ -155,7 +155,7 @@ static int take_token(struct link *l, const json_t *config, struct err *e)
 		return r;
 	if (!hex_decode(token, sizeof token, hex))
 		return err_set(e, ERR_INVALID, "token is not %d hex digits", 2 * GUEST_TOKEN_LEN);
-	if (memcmp(token, l->control.token, sizeof token)) {
+	if (memcmp(token, l->control.token, sizeof token) != 0) {
 		memcpy(l->control.token, token, sizeof token);
 		memcpy(l->log.token, token, sizeof token);
 		port_restart(&l->control, 1);

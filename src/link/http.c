@@ -109,8 +109,12 @@ static void relay(
 	static const struct h2_request_ops ops = { .done = relay_done };
 	struct err e = { 0 };
 	struct relay *x = calloc(1, sizeof *x);
-	int k = x ? 0 : err_set(&e, ERR_NO_MEMORY, "no memory for a call");
-	if (k == 0 && !l->greeted)
+	int k = 0;
+	if (!x) {
+		http_answer_empty(r, 503);
+		return;
+	}
+	if (!l->greeted)
 		k = err_set(&e, ERR_UNAVAILABLE, "the machine's guest is not there");
 	if (k == 0)
 		k = h2_start(
