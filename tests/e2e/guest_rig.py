@@ -69,7 +69,11 @@ class Rig:
         self.root, self.kernel_dir, self.memory = root, kernel_dir, memory
         self.link = self.qemu = None
         self.generation = 0
-        self.start_link()
+        try:
+            self.start_link()
+        except BaseException:
+            self.close()
+            raise
 
     # ---- processes
     def start_link(self):
