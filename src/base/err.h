@@ -39,3 +39,9 @@ const char *err_code_name(enum err_code code);  /* "kebab-case" */
 int err_code_status(enum err_code code);        /* HTTP status */
 const char *err_next_step(const struct err *e); /* e->next, or the table's */
 enum err_code err_code_find(const char *name);  /* ERR_NONE if unknown */
+
+#if defined(__clang_analyzer__) && !defined(ERR_IMPLEMENTATION)
+/* The analyser cannot see into err.c that these always return a negative number. */
+#define err_set(...) ((void)(err_set)(__VA_ARGS__), -EINVAL)
+#define err_sys(...) ((void)(err_sys)(__VA_ARGS__), -EIO)
+#endif

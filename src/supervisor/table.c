@@ -38,11 +38,11 @@ static void etcd_args(const struct settings *s, struct args *a)
 		"unix://client.sock:0", "--advertise-client-urls", "unix://client.sock:0",
 		"--listen-peer-urls", "unix://peer.sock:0", "--initial-advertise-peer-urls",
 		"unix://peer.sock:0", "--initial-cluster", "default=unix://peer.sock:0",
-		"--auto-compaction-mode", "periodic", "--auto-compaction-retention", "1h",
+		"--auto-compaction-mode", "revision", "--auto-compaction-retention", "20000",
 		/* passwords are 32 random bytes: a slow hash protects nothing, and every log-in
 		   pays */
 		"--bcrypt-cost", "4", "--quota-backend-bytes", "2147483648", "--max-request-bytes",
-		"1048576", "--logger", "zap", "--log-outputs", "stderr" };
+		"1048576", "--logger", "zap", "--log-level", "warn", "--log-outputs", "stderr" };
 	args_add(a, "--data-dir");
 	args_add(a, "%s/etcd/data", s->places.lib);
 	for (size_t i = 0; i < countof(fixed); i++)
