@@ -48,7 +48,7 @@ static int open_one(struct worker *w, const char *kind, int i, bool tls, struct 
 	int fd = daemon_passed_fd(name);
 	if (fd < 0)
 		return 0;
-	struct sockaddr_storage own;
+	struct sockaddr_storage own = { 0 };
 	socklen_t len = sizeof(own);
 	if (getsockname(fd, (struct sockaddr *)&own, &len))
 		return err_sys(e, errno, "the passed fd %s is no socket", name);

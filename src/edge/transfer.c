@@ -214,10 +214,9 @@ static int take_response_body(struct client *c, struct err *e)
 		    !block_len(up->in) && !x->resp_chunked && x->resp_framing != HTTP1_CHUNKED;
 		if (direct && block_room(c->out) < MOVE_MIN)
 			block_compact(c->out);
-		struct block *to = direct ? c->out : up->in;
 		if (!direct && !can_read(c, up))
 			return -ENOMEM;
-		to = direct ? c->out : up->in;
+		struct block *to = direct ? c->out : up->in;
 		if (!direct && block_room(to) < MOVE_MIN)
 			block_compact(to);
 		if (block_room(to)) {

@@ -102,8 +102,9 @@ static json_t *filesystem(void)
 	if (fd >= 0)
 		(void)fstatvfs(fd, &v);
 	return json_pack("{s:s, s:I, s:I, s:I}", "mount", "/", "total",
-	    (json_int_t)(v.f_blocks * v.f_frsize), "free", (json_int_t)(v.f_bfree * v.f_frsize),
-	    "available", (json_int_t)(v.f_bavail * v.f_frsize));
+	    (json_int_t)v.f_blocks * (json_int_t)v.f_frsize, "free",
+	    (json_int_t)v.f_bfree * (json_int_t)v.f_frsize, "available",
+	    (json_int_t)v.f_bavail * (json_int_t)v.f_frsize);
 }
 
 void call_stats(struct call *c)

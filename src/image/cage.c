@@ -22,7 +22,7 @@ static int compare(const void *a, const void *b)
 static int close_others(const int *keep, size_t n, struct err *e)
 {
 	enum { MAX_KEPT = 256 };
-	int list[MAX_KEPT];
+	int list[MAX_KEPT] = { 0 };
 	unsigned from = 3;
 	if (n > MAX_KEPT)
 		return err_set(e, ERR_INTERNAL, "more than %d fds to keep", MAX_KEPT);

@@ -132,7 +132,7 @@ int flows_forget(const struct machine_addresses *m, struct err *e)
 	struct found *f = calloc(1, sizeof(*f));
 	struct mnl_socket *s = f ? mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC) : NULL;
 	uint32_t seq = 0;
-	int r = s && mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) == 0 ? 0 : -errno;
+	int r = !f ? -ENOMEM : s && mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) == 0 ? 0 : -errno;
 	static const int families[] = { AF_INET, AF_INET6 };
 	for (size_t i = 0; r == 0 && i < countof(families); i++) {
 		f->m = m;

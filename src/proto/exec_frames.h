@@ -8,7 +8,8 @@
 
 enum exec_type {
 	/* to the guest */
-	EXEC_OPEN = 1,      /* JSON, always first:
+	EXEC_OPEN =
+	    1,              /* JSON, always first:
 			       {"cmd":["..."],"tty":bool,"cols":n,"rows":n,"env":{},"user":"...","dir":"..."};
 			       all but cmd optional */
 	EXEC_STDIN = 2,     /* bytes */
@@ -82,7 +83,8 @@ static inline int must_check exec_walk_feed(
 	w->first = false;
 	if (w->have < EXEC_HEAD) {
 		size_t k = MIN(n, EXEC_HEAD - w->have);
-		memcpy(w->head + w->have, p, k);
+		if (k)
+			memcpy(w->head + w->have, p, k);
 		w->have += k;
 		*ret_used = k;
 		if (w->have < EXEC_HEAD)

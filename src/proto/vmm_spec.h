@@ -17,8 +17,9 @@ enum {
 	"/run/guest.sock" /* port ward.control; the monitor listens, the link connects */
 #define VMM_LOG_SOCK    "/run/log.sock" /* port ward.log; likewise */
 #define VMM_CONSOLE_DIR "/console"      /* a tmpfs of VMM_CONSOLE_BYTES; the monitor's */
-#define VMM_CONSOLE     "/console/log" /* the guest's serial console; what no longer fits is dropped \
-					*/
+#define VMM_CONSOLE                                                                                \
+	"/console/log" /* the guest's serial console; what no longer fits is dropped               \
+			*/
 #define VMM_KERNEL       "/boot/vmlinux"
 #define VMM_INITRD       "/boot/initrd"
 #define VMM_ROOT_DISK    "/disk/root"    /* read-only; the guest's /dev/vda */

@@ -1,5 +1,5 @@
-#include "proto/http1.h"
 #include "../unit.h"
+#include "proto/http1.h"
 #include <string.h>
 
 #define H "Host: a.example\r\n"

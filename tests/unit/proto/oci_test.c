@@ -116,13 +116,12 @@ static void a_configuration_says_how_to_run(void **s)
 {
 	struct oci_config c;
 	struct err e;
-	assert_ok(
-	    config(&c,
-		"{" FOR_US ROOTFS ",\"config\":{\"Entrypoint\":[\"/"
-				  "a\"],\"Cmd\":null,\"Env\":[\"A=\",\"B==c\"],\"User\":\"7:8\","
-		"\"WorkingDir\":\"/w\",\"StopSignal\":\"SIGINT\",\"ExposedPorts\":{\"80/"
-		"tcp\":{}},\"Labels\":{\"x\":\"y\"}}}",
-		1, &e),
+	assert_ok(config(&c,
+		      "{" FOR_US ROOTFS ",\"config\":{\"Entrypoint\":[\"/"
+		      "a\"],\"Cmd\":null,\"Env\":[\"A=\",\"B==c\"],\"User\":\"7:8\","
+		      "\"WorkingDir\":\"/w\",\"StopSignal\":\"SIGINT\",\"ExposedPorts\":{\"80/"
+		      "tcp\":{}},\"Labels\":{\"x\":\"y\"}}}",
+		      1, &e),
 	    e);
 	char *text = json_format(c.run);
 	assert_string_equal(text,
