@@ -1,4 +1,5 @@
 #include "base/str.h"
+#include "proto/ipc_vault.h"
 #include "proto/ipc_wardd.h"
 #include "supervisor/doctor.h"
 
@@ -31,11 +32,23 @@ void check_engine(const struct doctor *d, struct check *c)
 		    "platform's file");
 }
 
+static bool vault_is_sealed(const struct doctor *d)
+{
+	char state[240];
+	struct err e;
+	return vault_call(d->places->run, VAULT_STATUS, "", "", (struct bytes){ 0 }, NULL, state,
+		   &e) == 0 &&
+	       streq(state, "sealed");
+}
+
 void check_key(const struct doctor *d, struct check *c)
 {
 	if (d->platform.vault.key_file)
 		check_set(c, CHECK_WARN, "use a passphrase (remove key_file from [vault])",
 		    "NOT MET: the master key lies in a file on the same disk");
+	else if (vault_is_sealed(d))
+		check_set(c, CHECK_FAIL, "ward vault unlock",
+		    "the vault is sealed: it waits for its passphrase, and all else for it");
 	else
 		check_set(c, CHECK_OK, NULL, "the master key is opened by a passphrase");
 }

@@ -803,16 +803,17 @@ def test_a_blob_that_is_shorter_than_it_says_is_not_sent_whole(ward, api, tmp_pa
     assert not api.asked("POST", ".*/deploys")
 
 
-def test_doctor_becomes_the_program_beside_it(tmp_path):
+@pytest.mark.parametrize("words, program", [(["doctor"], "ward-doctor"), (["vault", "unlock"], "ward-unlock")])
+def test_what_looks_at_the_host_becomes_the_program_beside_ward(tmp_path, words, program):
     import shutil
     for d in ("bin", "libexec/ward"):
         (tmp_path / d).mkdir(parents=True)
     shutil.copy(WARD, tmp_path / "bin/ward")
-    doctor = tmp_path / "libexec/ward/ward-doctor"
-    doctor.write_text('#!/bin/sh\necho "$@"\nexit 4\n')
-    doctor.chmod(0o755)
-    p = subprocess.run([tmp_path / "bin/ward", "doctor", "--json", "--instance", "x"], stdout=subprocess.PIPE, text=True)
+    beside = tmp_path / "libexec/ward" / program
+    beside.write_text('#!/bin/sh\necho "$@"\nexit 4\n')
+    beside.chmod(0o755)
+    p = subprocess.run([tmp_path / "bin/ward", *words, "--json", "--instance", "x"], stdout=subprocess.PIPE, text=True)
     assert (p.returncode, p.stdout) == (4, "--json --instance x\n")
-    doctor.unlink()
-    p = subprocess.run([tmp_path / "bin/ward", "doctor"], stderr=subprocess.PIPE, text=True)
-    assert p.returncode == 1 and "ward-doctor" in p.stderr and "next:" in p.stderr
+    beside.unlink()
+    p = subprocess.run([tmp_path / "bin/ward", *words], stderr=subprocess.PIPE, text=True)
+    assert p.returncode == 1 and program in p.stderr and "next:" in p.stderr

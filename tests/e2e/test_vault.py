@@ -210,3 +210,30 @@ def test_a_passphrase_opens_it_and_only_root_may_say_it():
         assert v.ask("root", UNLOCK, tail=b"correct horse battery")[0] == 0
         assert v.ask("root", DERIVE, "store-password", "api")[2] == p and len(p) == 32
         assert "horse" not in v.logged()
+
+
+def unlock(v, text, *args):
+    return subprocess.run([wardtest.LIBEXEC / "ward-unlock", "--root", str(v.root), *args], input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, timeout=30)
+
+
+def test_ward_vault_unlock_gives_the_passphrase():
+    with Vault(args=[]) as v:
+        v.start().ready()
+        assert v.ask("root", STATUS)[1] == "sealed"
+        p = unlock(v, "short\n")
+        assert p.returncode == 1 and "12 to 1024 bytes" in p.stderr
+        p = unlock(v, "correct horse battery\n")
+        assert p.returncode == 0 and "unsealed: passphrase" in p.stderr, p.stderr
+        v.stop()
+        v.start().ready()
+        p = unlock(v, "wrong horse battery\n")
+        assert p.returncode == 1 and "not the passphrase" in p.stderr and "next:" in p.stderr
+        p = unlock(v, "correct horse battery", "--json")
+        assert (p.returncode, p.stdout) == (0, '{"vault": "unsealed: passphrase"}\n')
+        p = unlock(v, "anything, for it is open", "--json")
+        assert (p.returncode, p.stdout) == (0, '{"vault": "unsealed: passphrase"}\n')
+        v.stop()
+        v.listen.close()
+        p = unlock(v, "")
+        assert p.returncode == 1 and "next: start the platform" in p.stderr, p.stderr
