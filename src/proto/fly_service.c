@@ -11,6 +11,14 @@ static int set(json_t *o, const char *key, json_t *value, struct err *e)
 	return json_object_set_new(o, key, value) ? fly_no_memory(e) : 0;
 }
 
+static int no_scaling(const struct conf *c, const char *key, const char *what, struct err *e)
+{
+	int r = conf_fail(c, key, e, ERR_UNSUPPORTED, "%s", what);
+	err_next(e, "write auto_stop_machines = \"off\" and auto_start_machines = false, or leave "
+		    "both out");
+	return r;
+}
+
 /* Starting and stopping by traffic is not there yet, so only values that ask for none of it pass.
  */
 static int read_scaling(const struct conf *c, struct err *e)
@@ -23,14 +31,15 @@ static int read_scaling(const struct conf *c, struct err *e)
 	if (stop && !json_is_boolean(stop))
 		r = conf_word(c, "auto_stop_machines", "off stop suspend", &word, e);
 	if (r == 0 && (word || json_is_true(stop)))
-		r = conf_fail(c, "auto_stop_machines", e, ERR_UNSUPPORTED,
+		r = no_scaling(c, "auto_stop_machines",
 		    "is not supported yet unless it is \"off\": machines run until they are "
-		    "stopped");
+		    "stopped",
+		    e);
 	if (r == 0)
 		r = conf_bool(c, "auto_start_machines", &start, e);
 	if (r == 0 && start)
-		r = conf_fail(c, "auto_start_machines", e, ERR_UNSUPPORTED,
-		    "is not supported yet unless it is false: traffic starts no machine");
+		r = no_scaling(c, "auto_start_machines",
+		    "is not supported yet unless it is false: traffic starts no machine", e);
 	if (r == 0)
 		r = conf_int(c, "min_machines_running", 0, 1000, &min, e);
 	return r; /* min_machines_running holds by itself, since traffic stops none */

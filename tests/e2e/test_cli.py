@@ -176,6 +176,12 @@ def test_a_file_that_cannot_be_deployed(ward, api, text, code, says):
     assert f"[{code}]" in p.stderr and says in p.stderr and "next:" in p.stderr
 
 
+@pytest.mark.parametrize("line", ['auto_stop_machines = "stop"', "auto_start_machines = true"])
+def test_a_file_of_flyctl_says_what_to_change(ward, api, line):
+    file(ward, f'app = "a"\n[http_service]\ninternal_port = 80\n{line}\n')
+    assert 'next: write auto_stop_machines = "off" and auto_start_machines = false' in ward("config", "validate", code=8).stderr
+
+
 def test_a_missing_image_is_named(ward, api):
     file(ward, GOOD)
     p = ward("deploy", "--image", "absent.oci.tar", code=3)
