@@ -13,9 +13,12 @@ struct control {
 	struct store_view *requests, *outcomes, *apps, *names, *desired, *observed, *hosts, *alive;
 	json_t *own; /* key -> revision of our writes that the views have not shown yet */
 	sd_event_source *work, *tick, *lead;
-	int64_t lease;
+	int64_t lease, leader_rev; /* leader_rev: of the key "leader" as we wrote it */
 	bool leader;
+	bool trouble; /* a write of this turn got no answer */
 };
+
+static const char leader_key[] = "leader";
 
 /* leader.c: takes and keeps the lease; c->leader says whether we hold it. */
 int leader_start(struct control *c, struct err *e) must_check;
@@ -29,6 +32,7 @@ void work_stop(struct control *c);
 /* view.c: opens the views that feed c->world. */
 int view_start(struct control *c, struct err *e) must_check;
 void view_stop(struct control *c);
+/* All views are whole and follow the store now: what is old decides nothing. */
 bool view_ready(struct control *c);
 /* Our own write, before the views show it: the next decision already counts on it. */
 void view_wrote(struct control *c, const struct txn *t, int64_t rev);

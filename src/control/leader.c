@@ -7,8 +7,6 @@
 
 enum { LEASE_S = 10, KEEP_US = 3 * 1000 * 1000, TRY_US = 1000 * 1000 };
 
-static const char leader_key[] = "leader";
-
 /* Free, or left behind by this host's own former process: there is never a second one beside us. */
 static bool may_take(struct control *c, int64_t *ret_rev)
 {
@@ -39,7 +37,7 @@ static int take(struct control *c, struct err *e)
 	    json_pack("{s:i,s:s,s:s}", "v", 1, "host", c->host, "since", at);
 	struct store_compare cmp = { leader_key, rev };
 	struct store_op op = { STORE_PUT, leader_key, value, lease };
-	r = store_txn(c->store, &cmp, 1, &op, 1, NULL, e);
+	r = store_txn(c->store, &cmp, 1, &op, 1, &c->leader_rev, e);
 	if (r < 0) {
 		struct err why;
 		if (store_lease_revoke(c->store, lease, &why) < 0)
@@ -68,8 +66,9 @@ static int on_time(sd_event_source *s, uint64_t usec, void *arg)
 		int r = store_lease_keep(c->store, c->lease, &ttl, &e);
 		if (r < 0)
 			log_err(&e, "cannot keep the lease");
-		/* Not heard: we may still hold it, but must not count on it. Writes are compared
-		 * with revisions, so a write of a leader that was one cannot undo a newer one's. */
+		/* Not heard: we may still hold it, but must not count on it. Each write
+		 * is compared with the key as we wrote it, so a write of a leader that was one
+		 * cannot undo a newer one's. */
 		if (r < 0 || ttl <= 0)
 			set_leader(c, false);
 	}

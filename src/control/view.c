@@ -71,7 +71,8 @@ void view_stop(struct control *c)
 bool view_ready(struct control *c)
 {
 	for (size_t i = 0; i < countof(views); i++)
-		if (!*view_at(c, i) || !store_view_synced(*view_at(c, i)))
+		if (!*view_at(c, i) || !store_view_synced(*view_at(c, i)) ||
+		    !store_view_connected(*view_at(c, i)))
 			return false;
 	return true;
 }

@@ -10,6 +10,7 @@ enum {
 	TROUBLE_US = 1000 * 1000,
 	TICK_US = 10 * 1000 * 1000,
 	OUTCOME_KEPT_MS = 10 * 60 * 1000,
+	OUTCOME_TURNS = 64,
 };
 
 static void make_fresh(struct fresh *f)
@@ -40,12 +41,15 @@ void work_soon(struct control *c)
 	work_in(c, 0);
 }
 
-/* Carries a decision out. False: not now (the view was old, or the store is away). */
-static bool carry_out(struct control *c, struct txn *t, const char *what)
+/* Carries a decision out. False: not now (the view was old, or the store is away), or never (it
+ * does not fit the store: *e says so). */
+static bool carry_out(struct control *c, struct txn *t, const char *what, struct err *e)
 {
-	struct store_compare cmp[TXN_OPS_MAX];
+	struct store_compare cmp[TXN_OPS_MAX + 1];
 	struct store_op op[TXN_OPS_MAX];
 	size_t ncmp = 0, nop = 0;
+	/* Whoever has taken the lead since has decided on what we have not seen. */
+	cmp[ncmp++] = (struct store_compare){ leader_key, c->leader_rev };
 	for (size_t i = 0; i < t->n; i++) {
 		const struct txn_op *o = &t->op[i];
 		if (o->rev != TXN_ANY)
@@ -54,17 +58,27 @@ static bool carry_out(struct control *c, struct txn *t, const char *what)
 			op[nop++] = (struct store_op){ o->value ? STORE_PUT : STORE_DELETE, o->key,
 				o->value, 0 };
 	}
-	struct err e = { 0 };
 	int64_t rev = 0;
-	int r = store_txn(c->store, cmp, ncmp, op, nop, &rev, &e);
+	int r = store_txn(c->store, cmp, ncmp, op, nop, &rev, e);
 	if (r == 0) {
 		view_wrote(c, t, rev);
 		return true;
 	}
-	if (e.code != ERR_CONFLICT)
-		log_err(&e, "%s", what);
-	work_in(c, e.code == ERR_CONFLICT ? AGAIN_US : TROUBLE_US);
+	if (e->code == ERR_CONFLICT) {
+		work_in(c, AGAIN_US);
+		return false;
+	}
+	log_err(e, "%s", what);
+	/* It may have been written all the same: nothing more is decided before the views had time
+	 * to show it. */
+	c->trouble = true;
+	work_in(c, TROUBLE_US);
 	return false;
+}
+
+static bool can_never_be_written(const struct err *e)
+{
+	return e->code == ERR_TOO_LARGE || e->code == ERR_INVALID;
 }
 
 /* ---- requests ---- */
@@ -74,7 +88,8 @@ struct turn {
 	unsigned done;
 };
 
-/* What is too large to be written at all must still have an outcome. */
+/* What cannot be decided, or is too large to be written at all, must still have an outcome: else it
+ * would be tried for ever, and before all others. */
 static bool refuse(
     struct control *c, const char *key, const char *id, int64_t rev, const struct err *why)
 {
@@ -88,7 +103,8 @@ static bool refuse(
 		err_code_status(why->code), "error", why->text, "code", err_code_name(why->code),
 		"next", err_next_step(why), "at", at),
 	    "outcomes/%s", id);
-	bool ok = !t.failed && carry_out(c, &t, "cannot write an outcome");
+	struct err e;
+	bool ok = !t.failed && carry_out(c, &t, "cannot write an outcome", &e);
 	txn_done(&t);
 	return ok;
 }
@@ -105,9 +121,10 @@ static bool fits(const struct txn *t, struct err *why)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		cleanup_free char *text = t->op[i].value ? json_format(t->op[i].value) : NULL;
-		if (text && strlen(text) > 256 * 1024) {
+		if (text && strlen(text) > TXN_VALUE_MAX) {
 			(void)err_set(why, ERR_TOO_LARGE,
-			    "the record would be %zu bytes; at most 262144 are kept", strlen(text));
+			    "the record would be %zu bytes; at most %d are kept", strlen(text),
+			    TXN_VALUE_MAX);
 			return false;
 		}
 	}
@@ -128,24 +145,30 @@ static int do_request(void *arg, const char *key, json_t *value, int64_t rev)
 	struct err e = { 0 };
 	make_fresh(&fresh);
 	txn_init(&t);
-	int r = request_decide(&c->world, id, value, &fresh, &t, &e);
-	if (r < 0)
+	if (request_decide(&c->world, id, value, &fresh, &t, &e) < 0) {
 		log_err(&e, "request %s", id);
-	else if (!fits(&t, &e))
 		(void)refuse(c, key, id, rev, &e);
-	else {
+	} else if (!fits(&t, &e)) {
+		(void)refuse(c, key, id, rev, &e);
+	} else {
 		txn_require(&t, rev, "%s", key);
-		if (!t.failed)
-			(void)carry_out(c, &t, "cannot carry out a request");
+		if (t.failed)
+			(void)err_set(&e, ERR_TOO_LARGE,
+			    "the request changes more than one transaction can hold");
+		if ((t.failed || !carry_out(c, &t, "cannot carry out a request", &e)) &&
+		    can_never_be_written(&e)) {
+			c->trouble = false;
+			(void)refuse(c, key, id, rev, &e);
+		}
 	}
 	txn_done(&t);
-	return 0;
+	return c->trouble;
 }
 
 static void do_requests(struct control *c)
 {
 	struct turn turn = { c, 0 };
-	if (store_view_each(c->requests, do_request, &turn) != 0)
+	if (store_view_each(c->requests, do_request, &turn) != 0 && !c->trouble)
 		work_soon(c);
 }
 
@@ -154,7 +177,7 @@ static void do_requests(struct control *c)
 static void do_deploys(struct control *c)
 {
 	uint64_t now = clock_mono_ms();
-	for (size_t i = 0; i < c->world.napps; i++) {
+	for (size_t i = 0; i < c->world.napps && !c->trouble; i++) {
 		struct world_app *a = c->world.apps[i];
 		struct fresh fresh;
 		struct txn t;
@@ -167,7 +190,7 @@ static void do_deploys(struct control *c)
 		int r = deploy_decide(&c->world, a, now, &fresh, &t, &look, &e);
 		if (r < 0)
 			log_err(&e, "deploy %s", a->a.deploy);
-		else if (t.n && carry_out(c, &t, "cannot move a deploy along"))
+		else if (t.n && carry_out(c, &t, "cannot move a deploy along", &e))
 			work_soon(c);
 		txn_done(&t);
 		if (look)
@@ -177,17 +200,39 @@ static void do_deploys(struct control *c)
 
 /* ---- housekeeping ---- */
 
+struct expiring {
+	struct control *c;
+	struct txn t;
+	unsigned turns;
+};
+
+/* One transaction full of them, or what is left at the end. */
+static bool drop_expired(struct expiring *x)
+{
+	struct err e;
+	bool ok =
+	    x->t.n == 0 || (!x->t.failed && carry_out(x->c, &x->t, "cannot drop old outcomes", &e));
+	txn_done(&x->t);
+	return ok;
+}
+
+/* An outcome stays as long as its request: without it, the request would be decided once more. */
 static int expire_outcome(void *arg, const char *key, json_t *value, int64_t rev)
 {
-	struct txn *t = arg;
+	struct expiring *x = arg;
+	char request[TXN_KEY_MAX];
 	const char *at = json_string_value(json_object_get(value, "at"));
 	uint64_t us = 0;
 	if (at && clock_parse_rfc3339(at, &us) == 0 &&
 	    clock_wall_ms() < us / 1000 + OUTCOME_KEPT_MS)
 		return 0;
-	if (!txn_room(t, 1))
+	snprintf(request, sizeof(request), "requests/%s", key + strlen("outcomes/"));
+	if (store_view_get(x->c->requests, request, NULL))
+		return 0;
+	if (!txn_room(&x->t, 2) && (!drop_expired(x) || ++x->turns == OUTCOME_TURNS))
 		return 1;
-	txn_delete(t, rev, "%s", key);
+	txn_require(&x->t, 0, "%s", request);
+	txn_delete(&x->t, rev, "%s", key);
 	return 0;
 }
 
@@ -198,19 +243,19 @@ static void do_sweep(struct control *c)
 	make_fresh(&fresh);
 	txn_init(&t);
 	sweep_decide(&c->world, &fresh, &t);
-	if (t.n && !t.failed && carry_out(c, &t, "cannot tidy up"))
+	struct err e;
+	if (t.n && !t.failed && carry_out(c, &t, "cannot tidy up", &e))
 		work_soon(c);
 	txn_done(&t);
 }
 
 static void do_outcomes(struct control *c)
 {
-	struct txn t;
-	txn_init(&t);
-	(void)store_view_each(c->outcomes, expire_outcome, &t);
-	if (t.n && !t.failed)
-		(void)carry_out(c, &t, "cannot drop old outcomes");
-	txn_done(&t);
+	struct expiring x = { .c = c };
+	txn_init(&x.t);
+	if (store_view_each(c->outcomes, expire_outcome, &x) == 0)
+		(void)drop_expired(&x);
+	txn_done(&x.t);
 }
 
 /* ---- the loop ---- */
@@ -218,11 +263,17 @@ static void do_outcomes(struct control *c)
 static int on_work(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct control *c = arg;
-	if (!c->leader || !view_ready(c))
+	if (!c->leader)
 		return 0;
+	if (!view_ready(c)) {
+		work_in(c, AGAIN_US);
+		return 0;
+	}
+	c->trouble = false;
 	do_requests(c);
 	do_deploys(c);
-	do_sweep(c);
+	if (!c->trouble)
+		do_sweep(c);
 	return 0;
 }
 

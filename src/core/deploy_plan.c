@@ -66,7 +66,8 @@ static int plan_group(const struct world *w, const struct world_app *a, const js
 	if (!str_is_name(name, NAME_MAX_LEN))
 		return err_set(e, ERR_INVALID, "\"%.60s\" is not a process group's name", name);
 	struct desired next = { 0 };
-	if ((r = desired_set_config(&next, config, e)) < 0)
+	if ((r = desired_check_size(config, json_object_get(config, "metadata"), e)) < 0 ||
+	    (r = desired_set_config(&next, config, e)) < 0)
 		return err_prefix(e, r, "process group %s", name);
 	struct world_machine *have[DEPLOY_ITEMS_MAX];
 	size_t n = managed(w, a->id, name, have);

@@ -80,6 +80,20 @@ static bool has_service_checks(const json_t *config)
 	return false;
 }
 
+int desired_check_size(const json_t *config, const json_t *metadata, struct err *e)
+{
+	size_t n = json_dumpb(config, NULL, 0, JSON_COMPACT);
+	if (n > CONFIG_BYTES_MAX)
+		return err_set(e, ERR_TOO_LARGE,
+		    "config is %zu bytes, its sealed environment and files included; at most %d", n,
+		    CONFIG_BYTES_MAX);
+	n = metadata ? json_dumpb(metadata, NULL, 0, JSON_COMPACT) : 0;
+	if (n > METADATA_BYTES_MAX)
+		return err_set(
+		    e, ERR_TOO_LARGE, "metadata is %zu bytes; at most %d", n, METADATA_BYTES_MAX);
+	return 0;
+}
+
 int desired_set_config(struct desired *d, json_t *config, struct err *e)
 {
 	json_t *stop = NULL;

@@ -13,6 +13,10 @@ enum {
 	SCRATCH_GIB_DEFAULT = 8,
 	MACHINE_EVENTS_MAX = 50,
 	BOOT_ID_LEN = 36,
+	/* A desired record holds two configs while a deploy is under way, and must fit the store.
+	 */
+	CONFIG_BYTES_MAX = 100 * 1024,
+	METADATA_BYTES_MAX = 16 * 1024,
 };
 
 /* The states of the Machines API that Ward has so far (suspend is not built). */
@@ -67,6 +71,8 @@ struct desired {
 
 int desired_parse(const json_t *j, struct desired *ret, struct err *e) must_check;
 json_t *desired_format(const struct desired *d); /* NULL on no memory */
+/* Of what is asked for (metadata may be NULL): too large for any record? */
+int desired_check_size(const json_t *config, const json_t *metadata, struct err *e) must_check;
 /* Takes a reference to config and reads the members above out of it. */
 int desired_set_config(struct desired *d, json_t *config, struct err *e) must_check;
 /* A copy that shares the JSON parts: replace them, never change them in place. */

@@ -139,6 +139,10 @@ static int machine_create(struct deciding *c, struct err *e)
 	    (r = json_opt_object(c->body, "", "metadata", &metadata, e)) < 0 ||
 	    (r = json_opt_bool(c->body, "", "skip_launch", &skip, e)) < 0)
 		return r;
+	if (!metadata && json_is_object(json_object_get(config, "metadata")))
+		metadata = json_object_get(config, "metadata");
+	if ((r = desired_check_size(config, metadata, e)) < 0)
+		return r;
 	if (*name && !str_is_name(name, NAME_MAX_LEN))
 		return err_set(e, ERR_INVALID, "\"%.60s\" is not a machine's name", name);
 	if (*name && machine_name_taken(c, name))
@@ -181,6 +185,9 @@ static int machine_update(struct deciding *c, struct err *e)
 		    c->m->d.instance_id, current);
 	if (*name && (!str_is_name(name, NAME_MAX_LEN) || machine_name_taken(c, name)))
 		return err_set(e, ERR_CONFLICT, "machine name %.60s is taken or not a name", name);
+	json_t *metadata = json_object_get(config, "metadata");
+	if (config && (r = desired_check_size(config, metadata, e)) < 0)
+		return r;
 	struct desired d;
 	desired_copy(&c->m->d, &d);
 	if (config && ((r = desired_set_config(&d, config, e)) < 0 ||
@@ -190,7 +197,6 @@ static int machine_update(struct deciding *c, struct err *e)
 	}
 	if (*name)
 		str_copy(d.name, sizeof(d.name), name);
-	json_t *metadata = json_object_get(config, "metadata");
 	if (json_is_object(metadata)) {
 		json_decref(d.metadata);
 		d.metadata = json_incref(metadata);
@@ -333,7 +339,8 @@ static int do_metadata(struct deciding *c, struct desired *d, struct err *e)
 	}
 	json_decref(d->metadata);
 	d->metadata = next;
-	return next ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for metadata");
+	return next ? desired_check_size(d->config, next, e)
+		    : err_set(e, ERR_NO_MEMORY, "no memory for metadata");
 }
 
 static int machine_metadata(struct deciding *c, struct err *e)

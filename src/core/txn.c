@@ -2,7 +2,7 @@
 
 void txn_init(struct txn *t)
 {
-	t->n = 0;
+	t->n = t->bytes = 0;
 	t->failed = false;
 }
 
@@ -15,13 +15,14 @@ void txn_done(struct txn *t)
 
 bool txn_room(const struct txn *t, size_t ops)
 {
-	return t->n + ops <= TXN_OPS_MAX;
+	return t->n + ops <= TXN_OPS_MAX && t->bytes <= TXN_BYTES_MAX - TXN_VALUE_MAX;
 }
 
 static void printf_like(4, 0)
     add(struct txn *t, int64_t rev, json_t *value, const char *fmt, va_list ap)
 {
-	if (!txn_room(t, 1)) {
+	t->bytes += value ? json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) : 0;
+	if (t->n == TXN_OPS_MAX || t->bytes > TXN_BYTES_MAX) {
 		t->failed = true;
 		json_decref(value);
 		return;

@@ -2,7 +2,13 @@
 #pragma once
 #include "base/json.h"
 
-enum { TXN_OPS_MAX = 48, TXN_KEY_MAX = 192, TXN_ANY = -1 };
+enum {
+	TXN_OPS_MAX = 48,
+	TXN_KEY_MAX = 192,
+	TXN_ANY = -1,
+	TXN_VALUE_MAX = 256 * 1024, /* of one record */
+	TXN_BYTES_MAX = 900 * 1024, /* of all together, as the store takes them */
+};
 
 struct txn_op {
 	char key[TXN_KEY_MAX];
@@ -14,7 +20,7 @@ struct txn_op {
 
 struct txn {
 	struct txn_op op[TXN_OPS_MAX];
-	size_t n;
+	size_t n, bytes;
 	bool failed; /* did not fit, or no memory: must not be carried out */
 };
 
@@ -24,4 +30,5 @@ void txn_done(struct txn *t);
 void txn_put(struct txn *t, int64_t rev, json_t *value, const char *fmt, ...) printf_like(4, 5);
 void txn_delete(struct txn *t, int64_t rev, const char *fmt, ...) printf_like(3, 4);
 void txn_require(struct txn *t, int64_t rev, const char *fmt, ...) printf_like(3, 4);
+/* Whether so many more fit, one of them as large as records get. */
 bool txn_room(const struct txn *t, size_t ops);

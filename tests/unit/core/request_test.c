@@ -109,6 +109,67 @@ static void machines(void **s)
 	plane_done(&p);
 }
 
+/* While a deploy is under way a record holds the old config beside the new one: each must leave
+ * room for the other, or the deploy's next step could never be written. */
+static void what_would_not_fit_a_record_is_refused(void **s)
+{
+	struct plane p;
+	plane_init(&p);
+	const char *app = plane_app(&p, "shop");
+	static char big[CONFIG_BYTES_MAX];
+	memset(big, 'x', sizeof(big) - 1);
+	json_t *huge = json_pack("{s:s,s:{s:s}}", "image", "x", "env", "sealed", big);
+	json_t *o = plane_ask(&p, "machine.create", app, "", json_pack("{s:O}", "config", huge));
+	assert_int_equal(plane_status(o), 413);
+	o = plane_ask(&p, "deploy.create", app, "",
+	    json_pack("{s:[{s:s,s:O}]}", "groups", "name", "app", "config", huge));
+	assert_int_equal(plane_status(o), 413);
+	o = plane_ask(&p, "machine.create", app, "", json_pack("{s:o}", "config", config(256)));
+	char id[MACHINE_ID_LEN + 1];
+	str_copy(id, sizeof(id),
+	    json_string_value(json_object_get(json_object_get(o, "result"), "machine")));
+	o = plane_ask(&p, "machine.update", app, id, json_pack("{s:O}", "config", huge));
+	assert_int_equal(plane_status(o), 413);
+	o = plane_ask(&p, "machine.metadata", app, id, json_pack("{s:{s:s}}", "set", "note", big));
+	assert_int_equal(plane_status(o), 413);
+	json_decref(huge);
+	plane_done(&p);
+}
+
+/* Deleting an app of many machines with large configs is more than one transaction holds. */
+static void a_large_app_is_swept_in_parts(void **s)
+{
+	struct plane p;
+	plane_init(&p);
+	const char *app = plane_app(&p, "shop");
+	static char big[90 * 1024];
+	memset(big, 'x', sizeof(big) - 1);
+	for (int i = 0; i < 12; i++) {
+		json_t *c = json_pack("{s:s,s:{s:i},s:{s:s},s:{s:i}}", "image", "x", "guest",
+		    "memory_mb", 64, "env", "sealed", big, "rootfs", "size_gb", 1);
+		assert_int_equal(plane_status(plane_ask(&p, "machine.create", app, "",
+				     json_pack("{s:o}", "config", c))),
+		    200);
+	}
+	assert_int_equal(plane_status(plane_ask(&p, "app.delete", app, "", json_object())), 202);
+	static struct txn t;
+	unsigned rounds = 0;
+	for (;;) {
+		struct fresh f = plane_fresh(&p);
+		txn_init(&t);
+		sweep_decide(&p.w, &f, &t);
+		if (!t.n)
+			break;
+		assert_true(t.bytes <= TXN_BYTES_MAX);
+		plane_apply(&p, &t);
+		rounds++;
+	}
+	assert_in_range(rounds, 2, 12);
+	for (size_t i = 0; i < p.w.nmachines; i++)
+		assert_int_equal(p.w.machines[i]->d.want, WANT_DESTROYED);
+	plane_done(&p);
+}
+
 static void a_running_machine_is_destroyed_by_force_alone(void **s)
 {
 	struct plane p;
@@ -289,6 +350,8 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(apps), cmocka_unit_test(machines),
 		cmocka_unit_test(a_running_machine_is_destroyed_by_force_alone),
 		cmocka_unit_test(what_does_not_fit_is_refused),
+		cmocka_unit_test(what_would_not_fit_a_record_is_refused),
+		cmocka_unit_test(a_large_app_is_swept_in_parts),
 		cmocka_unit_test(a_host_without_an_engine_runs_nothing),
 		cmocka_unit_test(a_deleted_app_leaves_nothing),
 		cmocka_unit_test(a_destroyed_machine_stays_to_be_seen_for_a_while),
