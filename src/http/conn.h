@@ -69,7 +69,7 @@ struct http_request {
 struct http_server {
 	sd_event *loop;
 	int listen_fd;
-	sd_event_source *accept;
+	sd_event_source *accept, *pause; /* pause: accept is off until then */
 	struct http_limits limits;
 	http_handler_fn handler;
 	void *arg;

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "http/server.h"
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -208,6 +210,26 @@ static void a_pipelining_client_waits_for_a_slow_answer(void **state)
 	const char *t = hear(fd, "204", 1000, NULL);
 	assert_true(strstr(t, "late") < strstr(t, "204"));
 	assert_int_equal(called, 2);
+	close(fd);
+}
+
+/* The listener stays readable then: the loop must rest, and take the client when there is room. */
+static void without_descriptors_the_loop_does_not_spin(void **state)
+{
+	struct rlimit was, none;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	int fd = dial();
+	int next = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	close(next);
+	none = (struct rlimit){ (rlim_t)next, was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	unsigned woken = 0;
+	for (uint64_t until = clock_mono_ms() + 250; clock_mono_ms() < until;)
+		woken += sd_event_run(loop, 10 * 1000) > 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_in_range(woken, 1, 10);
+	say(fd, "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n");
+	assert_has(hear(fd, "204", 1000, NULL), "HTTP/1.1 204");
 	close(fd);
 }
 
@@ -476,6 +498,7 @@ int main(void)
 		T(answers_and_keeps_the_connection),
 		T(takes_pipelined_requests_in_order),
 		T(a_pipelining_client_waits_for_a_slow_answer),
+		T(without_descriptors_the_loop_does_not_spin),
 		T(a_slow_client_is_cut),
 		T(refuses_what_is_too_large_or_malformed),
 		T(a_leaving_client_ends_its_request),
