@@ -1,6 +1,6 @@
 #include "api/gate.h"
+#include "api/vault.h"
 #include "base/str.h"
-#include "proto/ipc_vault.h"
 #include <strings.h>
 
 enum { TOKEN_MAX = 8 * 1024 };
@@ -79,14 +79,11 @@ static int authenticate(struct gate *g, const char *authorization, uint64_t now_
 	struct gate_entry *c = find(g, hash, now_ms);
 	if (!c) {
 		char text[240];
-		int r = vault_call(
+		int r = api_vault(
 		    g->run, VAULT_TOKEN_CHECK, "", "", (struct bytes){ token, n }, NULL, text, e);
 		if (r < 0 && (e->code == ERR_UNAUTHENTICATED || e->code == ERR_FORBIDDEN ||
 				 e->code == ERR_INVALID || e->code == ERR_NOT_FOUND))
 			return refuse(e, "set WARD_API_TOKEN to a valid token");
-		if (r < 0 && (e->code == ERR_SYSTEM || e->code == ERR_PROTOCOL))
-			return err_set(e, ERR_UNAVAILABLE,
-			    "the token cannot be checked: ward-vault does not answer");
 		if (r < 0)
 			return err_prefix(e, r, "the token cannot be checked now");
 		c = oldest(g);

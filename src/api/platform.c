@@ -1,6 +1,6 @@
 #include "api/handlers.h"
+#include "api/vault.h"
 #include "base/str.h"
-#include "proto/ipc_vault.h"
 #include "proto/ipc_wardd.h"
 
 /* ---- daemons, by wardd ---- */
@@ -59,7 +59,7 @@ void platform_status(struct call *c)
 	char vault[240] = "does not answer";
 	struct err e;
 	json_int_t hosts = 0, apps = 0, machines = 0;
-	if (vault_call(
+	if (api_vault(
 		c->api->places.run, VAULT_STATUS, "", "", (struct bytes){ 0 }, NULL, vault, &e) < 0)
 		str_copy(vault, sizeof(vault), "does not answer");
 	if (state_synced(s)) {

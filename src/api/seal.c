@@ -1,6 +1,6 @@
 #include "api/seal.h"
+#include "api/vault.h"
 #include "base/str.h"
-#include "proto/ipc_vault.h"
 
 static const char purpose[] = "app-env";
 
@@ -9,13 +9,10 @@ static int seal_text(
 {
 	cleanup_buf struct buf sealed;
 	buf_init(&sealed, VAULT_BYTES_MAX);
-	int r = vault_call(
+	int r = api_vault(
 	    run, VAULT_SEAL, purpose, app_id, (struct bytes){ text, n }, &sealed, NULL, e);
-	if (r < 0 && (e->code == ERR_SYSTEM || e->code == ERR_PROTOCOL))
-		return err_set(
-		    e, ERR_UNAVAILABLE, "it cannot be sealed: ward-vault does not answer");
 	if (r < 0)
-		return r;
+		return err_prefix(e, r, "it cannot be sealed");
 	cleanup_free char *base64 = base64_encode(sealed.data, sealed.len);
 	json_t *j = base64 ? json_pack("{s:s}", "sealed", base64) : NULL;
 	if (!j)
@@ -36,7 +33,7 @@ static int unseal_text(
 	ssize_t len = bytes ? base64_decode(bytes, n, base64, n) : -1;
 	if (len < 0)
 		return err_set(e, ERR_INVALID, "a sealed value is not base64");
-	return vault_call(
+	return api_vault(
 	    run, VAULT_UNSEAL, purpose, app_id, (struct bytes){ bytes, (size_t)len }, ret, NULL, e);
 }
 

@@ -43,12 +43,11 @@ int vault_ask_parse(const void *packet, size_t len, struct vault_ask *ret_ask,
 }
 
 /* The packet has room for one byte more than the longest answer, so that a longer one shows. */
-static int receive(int fd, uint64_t seq, char *packet, size_t room, struct vault_answer *ret,
-    struct bytes *ret_tail, struct err *e)
+static int receive(int fd, unsigned bound_ms, uint64_t seq, char *packet, size_t room,
+    struct vault_answer *ret, struct bytes *ret_tail, struct err *e)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	enum { BOUND_MS = 10000 };
-	uint64_t end = clock_mono_ms() + BOUND_MS;
+	uint64_t end = clock_mono_ms() + bound_ms;
 	int k;
 	do {
 		uint64_t now = clock_mono_ms();
@@ -56,8 +55,8 @@ static int receive(int fd, uint64_t seq, char *packet, size_t room, struct vault
 	} while (k < 0 && errno == EINTR);
 	if (k <= 0)
 		return k ? err_sys(e, errno, "cannot wait for the vault")
-			 : err_set(e, ERR_TIMEOUT, "the vault did not answer within %d s",
-			       BOUND_MS / 1000);
+			 : err_set(e, ERR_TIMEOUT, "the vault did not answer within %u s",
+			       bound_ms / 1000);
 	size_t len;
 	int r = ipc_recv(fd, packet, room, &len, NULL, NULL, e);
 	if (r < 0)
@@ -79,6 +78,12 @@ static int receive(int fd, uint64_t seq, char *packet, size_t room, struct vault
 
 int vault_call(const char *run, enum vault_type type, const char *purpose, const char *id,
     struct bytes tail, struct buf *ret, char text[240], struct err *e)
+{
+	return vault_call_within(run, 10000, type, purpose, id, tail, ret, text, e);
+}
+
+int vault_call_within(const char *run, unsigned bound_ms, enum vault_type type, const char *purpose,
+    const char *id, struct bytes tail, struct buf *ret, char text[240], struct err *e)
 {
 	struct vault_ask ask = { .head = { .type = type, .version = VAULT_VERSION },
 		.tail = (uint32_t)tail.len };
@@ -106,7 +111,7 @@ int vault_call(const char *run, enum vault_type type, const char *purpose, const
 		return err_set(e, ERR_NO_MEMORY, "no memory to ask the vault");
 	struct vault_answer a = { 0 };
 	struct bytes got = { 0 };
-	r = receive(fd, ask.head.seq, packet, ROOM, &a, &got, e);
+	r = receive(fd, bound_ms, ask.head.seq, packet, ROOM, &a, &got, e);
 	if (r == 0 && a.result < 0)
 		r = err_set(
 		    e, a.code < ERR_CODE_MAX ? (enum err_code)a.code : ERR_INTERNAL, "%s", a.text);

@@ -56,3 +56,6 @@ int vault_ask_parse(const void *packet, size_t len, struct vault_ask *ret_ask,
  * own code and sentence. After confine() this needs CONFINE_UNIX. */
 int vault_call(const char *run, enum vault_type type, const char *purpose, const char *id,
     struct bytes tail, struct buf *ret, char text[240], struct err *e) must_check;
+/* The same for who must not wait so long: an answer that takes longer is ERR_TIMEOUT. */
+int vault_call_within(const char *run, unsigned bound_ms, enum vault_type type, const char *purpose,
+    const char *id, struct bytes tail, struct buf *ret, char text[240], struct err *e) must_check;

@@ -1,17 +1,21 @@
 /* The gate, with a vault made by the test: it counts how often it is asked. */
 #include "../unit.h"
 #include "api/gate.h"
+#include "api/vault.h"
 #include "base/str.h"
-#include "proto/ipc_vault.h"
 
 static unsigned asked;
-static bool vault_down;
+static bool vault_down, vault_hangs;
 
 /* In place of the real one: libproto's is not linked when this is. */
-int vault_call(const char *run, enum vault_type type, const char *purpose, const char *id,
-    struct bytes tail, struct buf *ret, char text[240], struct err *e)
+int vault_call_within(const char *run, unsigned bound_ms, enum vault_type type, const char *purpose,
+    const char *id, struct bytes tail, struct buf *ret, char text[240], struct err *e)
 {
 	asked++;
+	if (vault_hangs) {
+		usleep(VAULT_SLOW_MS * 1000);
+		return err_set(e, ERR_TIMEOUT, "the vault did not answer");
+	}
 	assert_int_equal(type, VAULT_TOKEN_CHECK);
 	if (vault_down)
 		return err_set(e, ERR_SEALED, "the vault is sealed");
@@ -97,6 +101,22 @@ static void the_cache_is_bounded(void **state)
 	assert_int_equal(asked, 0); /* refused tokens take no place */
 }
 
+/* One client's call may wait for it, not every client's. The last test: the vault rests after it.
+ */
+static void a_vault_that_hangs_is_asked_once(void **state)
+{
+	assert_ok(try("Bearer secret", 1), e);
+	vault_hangs = true;
+	asked = 0;
+	for (int i = 0; i < 5; i++) {
+		assert_true(try("Bearer other", 2) < 0);
+		assert_int_equal(e.code, ERR_UNAVAILABLE);
+	}
+	assert_int_equal(asked, 1);
+	assert_ok(try("Bearer secret", 3), e);
+	vault_hangs = false;
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
@@ -106,6 +126,7 @@ int main(void)
 		T(asks_again_when_the_answer_is_old),
 		T(fails_closed_when_the_vault_is_away),
 		T(the_cache_is_bounded),
+		T(a_vault_that_hangs_is_asked_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
