@@ -40,8 +40,16 @@ static uint64_t folder_size(const char *path, unsigned depth)
 	return sum;
 }
 
+static bool insecure(const struct fetch *f, const char *registry)
+{
+	for (size_t i = 0; i < f->ninsecure; i++)
+		if (streq(f->insecure[i], registry))
+			return true;
+	return false;
+}
+
 static int start(const struct fetch *f, const struct image_ref *ref, const char *folder,
-    bool insecure, struct run *r, struct err *e)
+    struct run *r, struct err *e)
 {
 	char source[800], to[256], home[256], tmp[256], runtime[256];
 	const char *argv[24], *env[ENV_MAX];
@@ -62,7 +70,7 @@ static int start(const struct fetch *f, const struct image_ref *ref, const char 
 	argv[n++] = "--quiet";
 	argv[n++] = "--preserve-digests";
 	argv[n++] = "--retry-times=2";
-	if (insecure)
+	if (insecure(f, ref->registry))
 		argv[n++] = "--src-tls-verify=false";
 	if (f->authfile) {
 		argv[n++] = "--authfile";
@@ -155,7 +163,7 @@ int skopeo_copy(const struct fetch *f, const struct image_ref *ref, const char *
     const struct image_ask *ask, struct err *e)
 {
 	struct run r = { .pidfd = -1, .said_fd = -1 };
-	int status = 0, k = start(f, ref, folder, ask->insecure, &r, e);
+	int status = 0, k = start(f, ref, folder, &r, e);
 	if (k == 0) {
 		k = watch(&r, folder, conn, ask, e);
 		if (k < 0)

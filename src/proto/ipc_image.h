@@ -24,8 +24,6 @@ struct image_ask {
 	char ref[IMAGE_REF_MAX]; /* "docker://registry/name:tag", "name@sha256:…", or "sha256:<hex>"
 				    for uploaded blobs */
 	char digest[IMAGE_DIGEST_LEN + 8]; /* of the manifest (or blob): 64 hex digits */
-	uint32_t insecure; /* registry over plain HTTP: only where ward.toml allows it */
-	uint32_t pad_;
 };
 
 struct image_answer {

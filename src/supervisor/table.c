@@ -122,8 +122,10 @@ static void dns_args(const struct settings *s, struct args *a)
 
 static void fetch_args(const struct settings *s, struct args *a)
 {
-	if (s->platform.registry.ninsecure)
-		args_add(a, "--allow-insecure-registry");
+	for (size_t i = 0; i < s->platform.registry.ninsecure; i++) {
+		args_add(a, "--insecure-registry");
+		args_add(a, "%s", s->platform.registry.insecure[i]);
+	}
 }
 
 static void keys_args(const struct settings *s, struct args *a)

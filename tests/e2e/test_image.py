@@ -6,9 +6,12 @@ import collections, contextlib, gzip, hashlib, http.server, io, json, os, shutil
 
 import pytest
 
+import wardtest
 from netlab import Daemon, Ipc, program
 
-ASK, ANSWER = "IIQ384s72sII", "IIQiIQQ72s240s"
+PLAIN_PORT = wardtest.free_port()  # the registry that may be reached over plain HTTP
+PLAIN = f"localhost:{PLAIN_PORT}"
+ASK, ANSWER = "IIQ384s72s", "IIQiIQQ72s240s"
 FETCH, CONVERT, PUT, HAS, PROGRESS, DONE = range(1, 7)
 ENOENT, EPERM, EINVAL = 2, 1, 22
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="starts daemons as their own users: needs root")
@@ -89,13 +92,13 @@ class Converter:
         os.chmod(base, 0o755)
         self.codes = errors()
         self.fetcher = Daemon(program("ward-image-fetch"), "image-fetch", base, "--root", base,
-                              "--allow-insecure-registry", user="ward-image-fetch")
+                              "--insecure-registry", "registry.invalid", "--insecure-registry", PLAIN, user="ward-image-fetch")
         self.converter = Daemon(program("ward-image-convert"), "image-convert", base, "--root", base,
                                 user="ward-image-convert")
 
-    def ask(self, daemon, kind, ref="", digest="", fds=(), insecure=0, user="ward-agent"):
+    def ask(self, daemon, kind, ref="", digest="", fds=(), user="ward-agent"):
         ipc = Ipc(daemon.path, user)
-        data, _ = ipc.call(struct.pack(ASK, kind, 1, 7, ref.encode(), digest.encode(), insecure, 0), struct.calcsize(ANSWER), fds)
+        data, _ = ipc.call(struct.pack(ASK, kind, 1, 7, ref.encode(), digest.encode()), struct.calcsize(ANSWER), fds)
         progress = []
         while True:
             assert data, f"closed without an answer: {daemon.text()}"
@@ -468,7 +471,7 @@ def test_the_converter_returns_after_being_killed_and_leaves_nothing(c):
 
 
 @contextlib.contextmanager
-def registry(images):
+def registry(images, port):
     """The parts of the registry protocol that a pull needs. images: {(name, tag): (media type, manifest)}, blobs beside."""
     seen = []
 
@@ -500,7 +503,7 @@ def registry(images):
 
         def log_message(self, *a):
             pass
-    s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    s = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     threading.Thread(target=s.serve_forever, daemon=True).start()
     try:
         yield f"localhost:{s.server_port}", seen
@@ -529,23 +532,31 @@ def test_an_image_comes_from_a_registry(c):
     store = {"blobs": {**image.blobs, **other.blobs},
              "manifests": {("team/app", "v1"): (media, text), ("team/app", "multi"): ("application/vnd.oci.image.index.v1+json", index),
                            ("team/app", "oci"): (oci, image.text)}}
-    with registry(store) as (host, seen):
-        a = c.ask(c.fetcher, FETCH, ref=f"docker://{host}/team/app:v1", insecure=1)
+    with registry(store, PLAIN_PORT) as (host, seen):
+        a = c.ask(c.fetcher, FETCH, ref=f"docker://{host}/team/app:v1")
         assert a["result"] == 0, a["text"]
         assert a["digest"] == sha(text), "the very manifest, not a rewritten one"
-        b = c.ask(c.fetcher, FETCH, ref=f"{host}/team/app:multi", insecure=1)
+        b = c.ask(c.fetcher, FETCH, ref=f"{host}/team/app:multi")
         assert b["result"] == 0 and b["digest"] == image.digest, b["text"]
         done = c.ask(c.converter, CONVERT, digest=a["digest"])
         assert done["result"] == 0, done["text"]
         assert open(c.unpack(done["digest"]) + "/from").read() == "registry"
         n = len(seen)
-        again = c.ask(c.fetcher, FETCH, ref=f"{host}/team/app@sha256:{image.digest}", insecure=1)
+        again = c.ask(c.fetcher, FETCH, ref=f"{host}/team/app@sha256:{image.digest}")
         assert again["result"] == 0 and len(seen) == n, "by digest: what is here is not asked for again"
-        gone = c.ask(c.fetcher, FETCH, ref=f"{host}/team/app:nope", insecure=1)
+        gone = c.ask(c.fetcher, FETCH, ref=f"{host}/team/app:nope")
         assert gone["result"] == -ENOENT and gone["code"] == "image-not-found", gone
         assert not [x for x in os.listdir(f"{c.lib}/blobs") if x != "sha256"], "no temporary folder stays"
-    closed = c.ask(c.fetcher, FETCH, ref=f"{host}/team/app:v1", insecure=1)
+    closed = c.ask(c.fetcher, FETCH, ref=f"{host}/team/app:v1")
     assert closed["result"] < 0 and closed["code"] == "unavailable", closed
+
+
+def test_plain_http_is_for_registries_that_the_platform_names(c):
+    image = Image([entry("plain", b"http")])
+    store = {"blobs": image.blobs, "manifests": {("x", "v1"): (image.manifest["mediaType"], image.text)}}
+    with registry(store, 0) as (host, seen):
+        a = c.ask(c.fetcher, FETCH, ref=f"{host}/x:v1")
+    assert a["result"] < 0 and not seen, (a, seen)
 
 
 def test_a_lying_registry_is_noticed(c):
@@ -553,8 +564,8 @@ def test_a_lying_registry_is_noticed(c):
     store = {"blobs": dict(image.blobs), "manifests": {("x", "v1"): (image.manifest["mediaType"], image.text)}}
     layer = image.manifest["layers"][0]["digest"][7:]
     store["blobs"][layer] = gzip.compress(tar(entry("a", b"done")))
-    with registry(store) as (host, _):
-        a = c.ask(c.fetcher, FETCH, ref=f"{host}/x:v1", insecure=1)
+    with registry(store, PLAIN_PORT) as (host, _):
+        a = c.ask(c.fetcher, FETCH, ref=f"{host}/x:v1")
     assert a["result"] < 0
     assert c.ask(c.fetcher, HAS, digest=image.digest, user="ward-api")["result"] == -ENOENT
 
