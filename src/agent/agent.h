@@ -32,6 +32,7 @@ struct machine {
 	uint32_t link_generation;
 	int64_t link_seq;
 	struct machine_exit link_exit;
+	int64_t log_left;
 	char guest_boot[64];
 	struct http_transfer *poll, *stop_call;
 	struct image_job *image;

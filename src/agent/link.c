@@ -42,7 +42,7 @@ static int read_state(struct machine *m, const json_t *j, struct err *e)
 {
 	static const char *const phases[] = { "waiting", "booted", "running", "exited" };
 	const char *phase = NULL, *boot = "";
-	int64_t seq = 0, generation = 0, code = -1, signal = 0, at = 0;
+	int64_t seq = 0, generation = 0, code = -1, signal = 0, at = 0, log_left = 0;
 	struct machine_exit x = { .code = -1 };
 	json_t *exit = NULL;
 	int r = 0;
@@ -50,6 +50,7 @@ static int read_state(struct machine *m, const json_t *j, struct err *e)
 	    (r = json_need_str(j, "", "phase", &phase, e)) < 0 ||
 	    (r = json_opt_int(j, "", "generation", 0, UINT32_MAX, &generation, e)) < 0 ||
 	    (r = json_opt_str(j, "", "boot_id", &boot, e)) < 0 ||
+	    (r = json_opt_int(j, "", "log_left", 0, INT64_MAX, &log_left, e)) < 0 ||
 	    (r = json_opt_object(j, "", "exit", &exit, e)) < 0)
 		return r;
 	if (exit &&
@@ -71,6 +72,7 @@ static int read_state(struct machine *m, const json_t *j, struct err *e)
 	m->phase = (enum link_phase)p;
 	m->link_generation = (uint32_t)generation;
 	m->link_exit = x;
+	m->log_left = log_left;
 	if (!str_copy(m->guest_boot, sizeof(m->guest_boot), boot))
 		m->guest_boot[0] = 0;
 	m->link_known = true;
@@ -136,6 +138,7 @@ void link_forget(struct machine *m)
 	m->link_seq = 0;
 	m->phase = LINK_WAITING;
 	m->link_generation = 0;
+	m->log_left = 0;
 }
 
 /* ---- orders ---- */

@@ -116,6 +116,7 @@ static struct machine_facts facts_of(struct machine *m)
 		.phase = m->phase,
 		.link_generation = m->link_generation,
 		.link_exit = m->link_exit,
+		.log_left = (uint64_t)m->log_left,
 		.exit_told = m->told_generation && m->told_generation == m->r.generation,
 		.told_signal = m->told_signal,
 		.told_oom = m->told_oom,
@@ -179,7 +180,12 @@ static bool carry_out(struct machine *m, const struct desired *d, const struct m
 		if (r == 0)
 			return false;
 		break;
-	case ACT_CAGE_STOP: r = cage_stop(m, e); break;
+	case ACT_CAGE_STOP:
+		if (m->log_left && (!d || d->want == WANT_DESTROYED))
+			log_warn("machine %s: telemetry has not kept its last %lld log lines",
+			    m->id, (long long)m->log_left);
+		r = cage_stop(m, e);
+		break;
 	case ACT_TAP_REMOVE: r = tap_remove(m, e); break;
 	case ACT_SCRATCH_REMOVE: r = scratch_remove(m, e); break;
 	case ACT_FOLDER_REMOVE:

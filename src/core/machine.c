@@ -513,6 +513,15 @@ static void hold_up(struct deciding *c)
 
 /* ---- away ---- */
 
+/* How long a run's link stays after its end. A link whose state is not known may have lines too. */
+static uint64_t link_stays_until(const struct deciding *c)
+{
+	const struct machine_facts *f = c->f;
+	bool drains = f->link_pid && (!f->link_known || f->log_left);
+	return c->n->ended_ms ? c->n->ended_ms + (drains ? MACHINE_DRAIN_MS : MACHINE_LINGER_MS)
+			      : 0;
+}
+
 static void tidy(struct deciding *c, enum goal goal)
 {
 	const struct machine_facts *f = c->f;
@@ -529,7 +538,7 @@ static void tidy(struct deciding *c, enum goal goal)
 			     : n->generation                              ? MACHINE_STOPPED
 									  : MACHINE_CREATED);
 	if (f->cage || f->link_pid) {
-		uint64_t until = n->ended_ms ? n->ended_ms + MACHINE_LINGER_MS : 0;
+		uint64_t until = link_stays_until(c);
 		if (c->now < until)
 			look_at(c, until);
 		else

@@ -119,7 +119,8 @@ struct machine_facts {
 	enum link_phase phase;
 	uint32_t link_generation;
 	struct machine_exit link_exit; /* when phase is exited */
-	bool exit_told;                /* by wardd, for this generation */
+	uint64_t log_left; /* lines that link has and telemetry has not kept yet, by link's word */
+	bool exit_told;    /* by wardd, for this generation */
 	int32_t told_signal;
 	bool told_oom;
 };
@@ -159,7 +160,8 @@ enum {
 	MACHINE_STOP_GRACE_MS = 10 * 1000, /* past the app's own timeout */
 	MACHINE_POWEROFF_MS = 10 * 1000,   /* from the app's exit to the monitor's */
 	MACHINE_LINGER_MS =
-	    1500, /* link lives on so long after the end: the last log lines are fetched */
+	    1500, /* link lives on so long after the end: the guest's last lines reach it, */
+	MACHINE_DRAIN_MS = 6000,     /* and at most so long while telemetry has not kept them all */
 	MACHINE_LOST_MS = 2000,      /* how long we wait for link's word about an end */
 	MACHINE_LINK_AGAIN_MS = 500, /* between two starts of link */
 	MACHINE_RETRY_MAX_MS = 30 * 1000,

@@ -39,6 +39,7 @@ struct link {
 	uint64_t numbers_reserved; /* in the state folder */
 	struct log_input *input;
 	uint64_t consumer_ms; /* when somebody last asked for lines */
+	bool log_drained;     /* as the state told last */
 
 	/* the state, as GET /v1/state tells it */
 	uint64_t seq;

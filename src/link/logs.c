@@ -101,6 +101,16 @@ static int take_frame(struct link *l, const struct guest_log_frame *f, const cha
 	return 0;
 }
 
+/* After the app's end the agent waits for the last lines to be kept: it is told when they are, and
+ * when more have come. */
+static void tell_left(struct link *l)
+{
+	bool drained = ring_left(&l->ring) == 0;
+	if (l->phase == LINK_EXITED && drained != l->log_drained)
+		state_changed(l);
+	l->log_drained = drained;
+}
+
 /* Whole frames from the input, as many as may be taken now. */
 static int process(struct link *l)
 {
@@ -125,6 +135,7 @@ static int process(struct link *l)
 		/* When there is no room, a later one says the same and more. */
 		if (port_write(&l->log, ack, sizeof ack) < 0)
 			log_debug("an acknowledgement waits");
+		tell_left(l);
 		wait_wake(l);
 	}
 	return r;
@@ -177,6 +188,7 @@ static void on_fault(void *arg, enum port_fault f, const char *text)
 void logs_acked(struct link *l, uint64_t upto)
 {
 	ring_ack(&l->ring, upto);
+	tell_left(l);
 	if (l->log.paused)
 		(void)on_hold(NULL, 0, l);
 }
@@ -192,6 +204,7 @@ void logs_say(struct link *l, const char *fmt, ...)
 	    n < 0 ? 0 : MIN((size_t)n, sizeof text - 1));
 	if (l->ring.next_n > l->numbers_reserved)
 		reserve(l, l->ring.next_n + RESERVE);
+	tell_left(l);
 	wait_wake(l);
 }
 

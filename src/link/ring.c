@@ -128,6 +128,11 @@ uint64_t ring_acked(const struct ring *r)
 	return atomic_load(&r->head->acked);
 }
 
+uint64_t ring_left(const struct ring *r)
+{
+	return r->any ? r->next_n - 1 - ring_acked(r) : 0;
+}
+
 bool ring_would_lose(const struct ring *r, size_t len)
 {
 	uint64_t at = atomic_load(&r->head->tail), end = atomic_load(&r->head->head);

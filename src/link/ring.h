@@ -55,3 +55,4 @@ bool ring_next(const struct ring *r, uint64_t after, uint64_t *at, struct ring_l
 
 void ring_ack(struct ring *r, uint64_t n);
 uint64_t ring_acked(const struct ring *r);
+uint64_t ring_left(const struct ring *r); /* lines that are not acknowledged */

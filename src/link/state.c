@@ -14,9 +14,10 @@ static json_t *exit_json(const struct link_exit *x)
 
 json_t *state_json(const struct link *l)
 {
-	json_t *j = json_pack("{s:I, s:s, s:I, s:s, s:s, s:I, s:b, s:o}", "seq", (json_int_t)l->seq,
-	    "phase", link_phase_names[l->phase], "generation", (json_int_t)l->generation, "boot_id",
-	    l->boot_id, "guest_key", l->guest_key, "started_at", (json_int_t)l->started_at,
+	json_t *j = json_pack("{s:I, s:s, s:I, s:s, s:s, s:I, s:I, s:b, s:o}", "seq",
+	    (json_int_t)l->seq, "phase", link_phase_names[l->phase], "generation",
+	    (json_int_t)l->generation, "boot_id", l->boot_id, "guest_key", l->guest_key,
+	    "started_at", (json_int_t)l->started_at, "log_left", (json_int_t)ring_left(&l->ring),
 	    "needs_config", l->phase == LINK_BOOTED && (!l->config || l->handed), "marks",
 	    marks_json(&l->marks));
 	if (j && l->phase == LINK_EXITED)

@@ -11,7 +11,7 @@ enum {
 	TIMEOUT_MS = 35000,
 	GATHER_MS = 20, /* lines come in bursts: one block, and one sync, for what came meanwhile */
 	RETRY_MIN_MS = 100,
-	RETRY_MAX_MS = 5000,
+	RETRY_MAX_MS = 1000, /* a machine that starts again is not missed for long */
 	ANSWER_MAX = 2 * 1024 * 1024,
 };
 

@@ -240,6 +240,8 @@ static void guest_tick(struct sim *s, struct sim_host *h, struct real *m)
 	}
 	if (m->run_at && m->exit_at && s->now >= m->exit_at && !m->off_at) {
 		m->off_at = s->now + 200 + rnd(s, 1500);
+		m->kept_at = s->now + rnd(s, 12000);
+		m->log_left = true;
 		m->phase = LINK_EXITED; /* kept on disk by link, or told to the next link */
 		m->link_exit =
 		    (struct machine_exit){ m->exit_code, 0, false, m->stop_asked, wall_ms(s) };
@@ -287,6 +289,7 @@ static struct machine_facts facts_of(const struct sim_host *h, const struct real
 		.phase = m->phase,
 		.link_generation = m->link_generation,
 		.link_exit = m->link_exit,
+		.log_left = m->log_left,
 		.exit_told = m->exit_told && m->saw_generation == m->r.generation,
 		.told_signal = m->told_signal,
 		.told_oom = m->told_oom };
@@ -357,6 +360,9 @@ static int do_act(struct sim *s, struct sim_host *h, struct real *m, const struc
 		}
 		break;
 	case ACT_CAGE_STOP:
+		if (!m->monitor_pid && m->link_known && m->log_left && m->r.generation &&
+		    boot_ms(s, h) < m->r.ended_ms + MACHINE_DRAIN_MS)
+			violate(s, "%s: link is ended before its lines are kept", m->id);
 		if (m->monitor_pid)
 			say(s, "%s %s: cage is ended with monitor %d in it", h->name, m->id,
 			    m->monitor_pid);
@@ -510,6 +516,14 @@ static void agent_tick(struct sim *s, struct sim_host *h)
 	}
 }
 
+static void telemetry_tick(struct sim *s, struct real *m)
+{
+	if (m->log_left && m->link_pid && s->now >= m->kept_at) {
+		m->log_left = false;
+		m->look_at = 0;
+	}
+}
+
 /* ---- faults ---- */
 
 static void reboot(struct sim *s, struct sim_host *h)
@@ -560,8 +574,10 @@ void host_tick(struct sim *s, int n)
 	if (!h->wardd_up && s->now >= h->wardd_back)
 		h->wardd_up = true;
 	for (int i = 0; i < MACHINES_MAX; i++)
-		if (h->m[i].used)
+		if (h->m[i].used) {
 			guest_tick(s, h, &h->m[i]);
+			telemetry_tick(s, &h->m[i]);
+		}
 	agent_tick(s, h);
 }
 

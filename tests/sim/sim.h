@@ -27,6 +27,8 @@ struct real {
 	enum link_phase phase;
 	uint32_t link_generation;
 	struct machine_exit link_exit;
+	bool log_left;    /* lines of the last run that telemetry has not kept, */
+	uint64_t kept_at; /* as it will have from then on */
 	/* the VM */
 	char behave[16];
 	uint64_t hello_at, run_at, exit_at, off_at;

@@ -150,6 +150,35 @@ static void the_whole_life(void **s)
 	desired_done(&b.d);
 }
 
+/* A machine that is destroyed: link stays until telemetry has kept its lines, but not for ever. */
+static void the_last_lines_are_waited_for(void **s)
+{
+	struct bench b;
+	for (int kept = 0; kept < 2; kept++) {
+		bench_init(&b, "{}");
+		start(&b);
+		b.d.want = WANT_DESTROYED;
+		EXPECT(&b, ACT_STOP_ASK);
+		b.f.log_left = 7;
+		app_ends(&b, 0);
+		EXPECT(&b, ACT_NONE);
+		b.now += MACHINE_LINGER_MS;
+		EXPECT(&b, ACT_NONE);
+		assert_int_equal(b.plan.look_at_ms, b.now - MACHINE_LINGER_MS + MACHINE_DRAIN_MS);
+		b.f.link_known = false; /* the agent was started anew: link is to be asked first */
+		EXPECT(&b, ACT_NONE);
+		b.f.link_known = true;
+		if (kept)
+			b.f.log_left = 0;
+		else
+			b.now = b.plan.look_at_ms;
+		EXPECT(&b, ACT_CAGE_STOP, ACT_TAP_REMOVE, ACT_SCRATCH_REMOVE, ACT_FOLDER_REMOVE,
+		    ACT_NONE);
+		assert_int_equal(b.r.state, MACHINE_DESTROYED);
+		desired_done(&b.d);
+	}
+}
+
 static void a_crash_restarts_then_fails(void **s)
 {
 	struct bench b;
@@ -406,6 +435,7 @@ static void the_record_round_trips(void **s)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(the_whole_life),
+		cmocka_unit_test(the_last_lines_are_waited_for),
 		cmocka_unit_test(a_crash_restarts_then_fails),
 		cmocka_unit_test(an_update_makes_its_image_ready_first),
 		cmocka_unit_test(an_update_without_image_keeps_the_old),

@@ -120,8 +120,11 @@ static void the_oldest_go_and_the_last_stays(void **state)
 	}
 	assert_int_equal(line.n, n);
 	assert_in_range(count, 60, 64);
+	assert_int_equal(ring_left(&r), n - ring_acked(&r));
+	assert_true(ring_left(&r) > 0);
 	ring_ack(&r, UINT64_MAX);
 	assert_int_equal(ring_acked(&r), n);
+	assert_int_equal(ring_left(&r), 0);
 	ring_close(&r);
 }
 
