@@ -90,10 +90,9 @@ static void request_free(struct h2_request *q)
 	free(q);
 }
 
-/* The one way out of a request. */
-static void finish(struct h2_request *q, const struct err *e)
+/* It is out of the list. */
+static void end(struct h2_request *q, const struct err *e)
 {
-	unlink_request(q);
 	if (q->h->session && q->id > 0)
 		(void)nghttp2_session_set_stream_user_data(q->h->session, q->id, NULL);
 	if (!q->cancelled)
@@ -101,9 +100,17 @@ static void finish(struct h2_request *q, const struct err *e)
 	request_free(q);
 }
 
+static void finish(struct h2_request *q, const struct err *e)
+{
+	unlink_request(q);
+	end(q, e);
+}
+
 static void reset(struct h2_request *q)
 {
-	(void)nghttp2_submit_rst_stream(q->h->session, NGHTTP2_FLAG_NONE, q->id, NGHTTP2_CANCEL);
+	if (q->h->session) /* none: the whole session is ending */
+		(void)nghttp2_submit_rst_stream(
+		    q->h->session, NGHTTP2_FLAG_NONE, q->id, NGHTTP2_CANCEL);
 }
 
 /* ---- what the guest sends ---- */
@@ -288,8 +295,11 @@ void h2_free(struct h2 *h)
 	h->dying = true;
 	h->session = NULL;
 	err_set(&e, ERR_UNAVAILABLE, "the connection to the guest ended");
-	while (h->requests)
-		finish(h->requests, &e);
+	for (struct h2_request *q; (q = h->requests);) {
+		h->requests = q->next;
+		h->count--;
+		end(q, &e);
+	}
 	nghttp2_session_del(s);
 	sd_event_source_disable_unref(h->ping);
 	free(h);
