@@ -74,5 +74,6 @@ int store_view_each(const struct store_view *v,
 bool store_view_synced(const struct store_view *v);    /* has been whole at least once */
 bool store_view_connected(const struct store_view *v); /* the watch stands now */
 int64_t store_view_revision(const struct store_view *v);
+const char *store_view_cluster(const struct store_view *v); /* whose revisions; "" before synced */
 /* Why it is not connected; code ERR_NONE while it is. For logs: a view never gives up. */
 const struct err *store_view_error(const struct store_view *v);

@@ -348,6 +348,11 @@ int64_t store_view_revision(const struct store_view *v)
 	return v->level.revision;
 }
 
+const char *store_view_cluster(const struct store_view *v)
+{
+	return v->level.cluster;
+}
+
 const struct err *store_view_error(const struct store_view *v)
 {
 	return &v->error;

@@ -66,7 +66,9 @@ int level_replace(struct level *v, struct level_listing *l, struct err *e)
 		    "the store is at revision %lld of cluster %s, after %lld of %s: it went back, "
 		    "or is another",
 		    (long long)l->revision, l->cluster, (long long)v->revision, v->cluster);
-		err_next(e, "bring the right store back; or, to accept this one, restart wardd");
+		err_next(e,
+		    "bring the right store back; or, to accept this one, stop wardd, remove "
+		    "machines/seen.json of Ward's data folder, and start wardd");
 		return -ESTALE;
 	}
 	struct view_map old = v->map;
