@@ -3,7 +3,7 @@
 #include "base/str.h"
 #include <sodium.h>
 
-static bool is_live(const json_t *record, int64_t now_s)
+bool lease_is_live(const json_t *record, int64_t now_s)
 {
 	return record && json_integer_value(json_object_get(record, "expires_at")) > now_s;
 }
@@ -11,7 +11,7 @@ static bool is_live(const json_t *record, int64_t now_s)
 enum lease_verdict lease_judge(const json_t *record, const char *nonce, int64_t now_s)
 {
 	bool shown = nonce && *nonce;
-	if (!is_live(record, now_s))
+	if (!lease_is_live(record, now_s))
 		return shown ? LEASE_UNKNOWN : LEASE_FREE;
 	const char *held = json_string_value(json_object_get(record, "nonce"));
 	if (!shown || !held || strlen(held) != strlen(nonce))

@@ -13,6 +13,9 @@ enum lease_verdict {
 
 enum { LEASE_TTL_DEFAULT = 3600, LEASE_NONCE_LEN = 12 };
 
+/* Is it in force still? record: NULL if there is none. */
+bool lease_is_live(const json_t *record, int64_t now_s);
+
 /* record: NULL if there is none; nonce: the header fly-machine-lease-nonce, NULL if absent. */
 enum lease_verdict lease_judge(const json_t *record, const char *nonce, int64_t now_s);
 

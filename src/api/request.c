@@ -1,4 +1,5 @@
 #include "api/request.h"
+#include "api/lease.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -119,6 +120,7 @@ enum { TIDY_MAX = 16 };
 struct tidy {
 	const struct state *state;
 	char key[TIDY_MAX][64];
+	int64_t rev[TIDY_MAX];
 	size_t n;
 };
 
@@ -128,6 +130,34 @@ static int collect_decided(void *arg, const char *id, json_t *value)
 	if (strlen(id) == ULID_LEN && state_get(t->state, VIEW_OUTCOMES, "%s", id))
 		snprintf(t->key[t->n++], sizeof(t->key[0]), "requests/%s", id);
 	return t->n == TIDY_MAX;
+}
+
+static int collect_ended_lock(void *arg, const char *key, json_t *value, int64_t rev)
+{
+	struct tidy *t = arg;
+	if (lease_is_live(value, (int64_t)(clock_wall_ms() / 1000)) ||
+	    !str_copy(t->key[t->n], sizeof(t->key[0]), key))
+		return 0;
+	t->rev[t->n++] = rev;
+	return t->n == TIDY_MAX;
+}
+
+/* Leases that have ended, of machines that may be gone as well: unless somebody has taken them
+ * anew. */
+static void tidy_locks(struct api *api)
+{
+	struct tidy t = { .state = &api->state };
+	(void)store_view_each(api->state.view[VIEW_LOCKS], collect_ended_lock, &t);
+	for (size_t i = 0; i < t.n; i++) {
+		struct err e;
+		struct store_compare same = { .key = t.key[i], .rev = t.rev[i] };
+		struct store_op drop = { .kind = STORE_DELETE, .key = t.key[i] };
+		if (store_txn(api->store, &same, 1, &drop, 1, NULL, &e) < 0 &&
+		    e.code != ERR_CONFLICT) {
+			log_err(&e, "removing %s", t.key[i]);
+			return;
+		}
+	}
 }
 
 void requests_tidy(struct api *api)
@@ -143,4 +173,5 @@ void requests_tidy(struct api *api)
 			return; /* the next change tries again */
 		}
 	}
+	tidy_locks(api);
 }
