@@ -87,6 +87,16 @@ static void start(struct units *u, struct unit_run *run)
 	log_info("started %s (pid %d)", rows[run->row].name, run->pid);
 }
 
+/* Without a pidfd (no fds were left) its number does: nobody else takes that while it is our child
+ * and not reaped. */
+static void tell(const struct unit_run *run, int sig)
+{
+	if (run->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, run->pidfd, sig, NULL, 0);
+	else if (run->child && run->pid > 0)
+		kill(run->pid, sig);
+}
+
 static void act(struct units *u, struct supervise_action a)
 {
 	struct unit_run *run = &u->run[a.unit];
@@ -94,11 +104,11 @@ static void act(struct units *u, struct supervise_action a)
 	case SUPERVISE_START: start(u, run); return;
 	case SUPERVISE_TERM:
 		log_info("stopping %s (pid %d)", rows[run->row].name, run->pid);
-		syscall(SYS_pidfd_send_signal, run->pidfd, SIGTERM, NULL, 0);
+		tell(run, SIGTERM);
 		return;
 	case SUPERVISE_KILL:
 		log_warn("%s (pid %d) does not stop: killed", rows[run->row].name, run->pid);
-		syscall(SYS_pidfd_send_signal, run->pidfd, SIGKILL, NULL, 0);
+		tell(run, SIGKILL);
 		return;
 	}
 }
@@ -185,12 +195,11 @@ static int prepare(struct units *u, struct unit_run *run, struct err *e)
 		return r;
 	}
 	bool running = adopt(u, run);
-	int r = sockets_open(s, run->row, running ? run->pid : 0, &run->fds, e);
-	if (r < 0 || running)
-		return r;
-	launch_cgroup(
-	    cgroup, sizeof(cgroup), s, run->row); /* leftovers would hold ports and files */
-	return cgroup_exists(&s->cgroups, cgroup) ? cgroup_kill(&s->cgroups, cgroup, 5000, e) : 0;
+	launch_cgroup(cgroup, sizeof(cgroup), s, run->row);
+	int r = 0;
+	if (!running && cgroup_exists(&s->cgroups, cgroup)) /* leftovers hold ports and files */
+		r = cgroup_kill(&s->cgroups, cgroup, 5000, e);
+	return r < 0 ? r : sockets_open(s, run->row, running ? run->pid : 0, &run->fds, e);
 }
 
 int units_start(struct units *u, const struct settings *s, sd_event *loop, struct err *e)
