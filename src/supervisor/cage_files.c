@@ -84,8 +84,8 @@ int cage_files_take_back(const struct settings *s, const char *machine, struct e
 	gid_t group;
 	int r = daemon_ids(DAEMON_AGENT, &agent, &group, e);
 	cleanup_close int dir = r < 0 ? -1 : open_machine(s->places.lib, machine, e);
-	if (dir < 0)
-		return r < 0 ? r : errno == ENOENT ? 0 : -EIO;
+	if (r < 0 || dir < 0)
+		return r < 0 ? r : dir == -ENOENT ? 0 : dir;
 	if (faccessat(dir, "scratch.img", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		r = change_owner(dir, "scratch.img", S_IFREG, agent, 0600, e);
 	if (r == 0 && faccessat(dir, "link", F_OK, AT_SYMLINK_NOFOLLOW) == 0)

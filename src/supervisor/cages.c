@@ -144,14 +144,17 @@ int cages_start(
 	run = &cage->run[ask->role];
 	cages_group(name, c, cage->machine);
 	pid_t pid = 0;
+	/* nothing that we do not know of may run beside what is started */
+	if (!cages_alive(cage) && cgroup_exists(&c->settings->cgroups, name))
+		r = cgroup_kill(&c->settings->cgroups, name, KILL_MS, e);
 	/* limits first: a monitor needs more than the link that is there already */
-	r = cage_start_limits(c->settings, ask, name, e);
+	if (r == 0)
+		r = cage_start_limits(c->settings, ask, name, e);
 	run->oom_before = cgroup_oom_kills(&c->settings->cgroups, name);
 	cleanup_close int console = -1;
 	if (r == 0)
 		r = cage_start_process(c->settings, ask, tap, &console, &pid, e);
 	if (r < 0) {
-
 		if (!cages_alive(cage))
 			release(cage);
 		return r;

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "supervisor/cages_state.h"
+#include "supervisor/console.h"
 #include <dirent.h>
 
 void cages_note(const struct cage *cage)
@@ -36,8 +37,10 @@ static int adopt_run(struct cage_run *run, json_t *o, struct err *e)
 	run->oom_before = (uint64_t)oom;
 	struct process p = { (pid_t)pid, (uint64_t)ticks };
 	cleanup_close int fd = process_open(&p, e);
-	if (fd < 0)
+	if (fd == -ESRCH)
 		return 0; /* ended while nobody watched: link's record and the agent know */
+	if (fd < 0)
+		return fd;
 	r = sd_event_add_io(
 	    run->cage->all->loop, &run->source, fd, EPOLLIN, cages_on_adopted_end, run);
 	if (r < 0)
@@ -46,6 +49,8 @@ static int adopt_run(struct cage_run *run, json_t *o, struct err *e)
 	steal_fd(&fd);
 	run->process = p;
 	run->child = false;
+	if (run->role == WARDD_ROLE_MONITOR)
+		run->console = console_of(p.pid);
 	return 0;
 }
 
@@ -70,12 +75,14 @@ static int adopt(struct cages *c, const char *machine, struct err *e)
 	for (size_t i = 0; r == 0 && i < WARDD_ROLE_MAX; i++)
 		if (json_array_get(list, i))
 			r = adopt_run(&cage->run[i], json_array_get(list, i), e);
-	if (cages_alive(cage))
+	struct err failed;
+	if (r == 0 && cages_alive(cage))
 		log_info("adopted machine %s (link %d, monitor %d)", machine,
 		    cage->run[WARDD_ROLE_LINK].process.pid,
 		    cage->run[WARDD_ROLE_MONITOR].process.pid);
-	else
-		(void)!cages_stop(c, machine, e);
+	/* with one that cannot be watched, all end: a second one beside it must never run */
+	else if (cages_stop(c, machine, &failed) < 0)
+		log_err(&failed, "machine %s", machine);
 	return r;
 }
 

@@ -10,7 +10,7 @@ struct cage_run {
 	bool child;             /* ours; else adopted: its exit code cannot be known */
 	sd_event_source *source;
 	uint64_t oom_before;
-	int console; /* what the guest's serial console said; -1: none, or not of this wardd */
+	int console; /* what the guest's serial console said; -1: none */
 };
 
 struct cage {

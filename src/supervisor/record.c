@@ -9,8 +9,9 @@ int process_look(pid_t pid, struct process *ret, struct err *e)
 	char path[32];
 	cleanup_free char *text = NULL;
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (file_read(AT_FDCWD, path, 4096, &text, NULL, e) < 0)
-		return -ESRCH;
+	int r = file_read(AT_FDCWD, path, 4096, &text, NULL, e);
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
 	/* the name in parentheses may hold anything, so count from its end: state is field 3 */
 	char *p = strrchr(text, ')'), *save = NULL, *word = NULL;
 	if (!p)
@@ -29,14 +30,16 @@ int process_open(const struct process *p, struct err *e)
 {
 	cleanup_close int fd = (int)syscall(SYS_pidfd_open, p->pid, 0);
 	if (fd < 0) {
-		err_sys(e, errno, "cannot open process %d", p->pid);
-		return -ESRCH;
+		int r = err_sys(e, errno, "cannot open process %d", p->pid);
+		/* the number is a thread's by now */
+		return r == -EINVAL || r == -ENOENT ? -ESRCH : r;
 	}
 	/* looked at after the pidfd is open: now the pid cannot change hands unnoticed */
 	struct process now = { 0 };
-	if (process_look(p->pid, &now, e) < 0 || now.start_ticks != p->start_ticks)
-		return -ESRCH;
-	return steal_fd(&fd);
+	int r = process_look(p->pid, &now, e);
+	if (r < 0)
+		return r;
+	return now.start_ticks == p->start_ticks ? steal_fd(&fd) : -ESRCH;
 }
 
 bool process_runs(pid_t pid, const char *program)

@@ -13,7 +13,7 @@ struct process {
 /* Fills both fields from /proc. -ESRCH: it is gone. */
 int process_look(pid_t pid, struct process *ret, struct err *e) must_check;
 
-/* A pidfd of exactly that process, or -ESRCH. */
+/* A pidfd of exactly that process, or -ESRCH: it is gone. Any other error: it cannot be told. */
 int process_open(const struct process *p, struct err *e) must_check;
 
 /* Is it running this program? (The file may have been replaced since.) */

@@ -3,8 +3,10 @@
 #include "base/str.h"
 #include "supervisor/record.h"
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -46,6 +48,47 @@ static void a_process_is_itself_and_no_other(void **state)
 	end(pid);
 	assert_int_equal(process_open(&p, &e), -ESRCH);
 	assert_int_equal(process_look(pid, &p, &e), -ESRCH);
+}
+
+/* Who cannot tell whether it is gone must not say so: a second one would be started beside it. */
+static void gone_is_said_only_when_it_is(void **state)
+{
+	struct err e;
+	struct process p;
+	struct rlimit before;
+	assert_ok(process_look(getpid(), &p, &e), e);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, before.rlim_max }), 0);
+	int opened = process_open(&p, &e), looked = process_look(getpid(), &p, &e);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(opened, -EMFILE);
+	assert_int_equal(looked, -EMFILE);
+}
+
+static void *wait_for_end(void *fd)
+{
+	char c;
+	(void)!write(((int *)fd)[1], &(pid_t){ gettid() }, sizeof(pid_t));
+	(void)!read(((int *)fd)[2], &c, 1);
+	return NULL;
+}
+
+static void a_thread_that_took_the_number_is_not_it(void **state)
+{
+	struct err e;
+	int in[2], out[2];
+	assert_int_equal(pipe(in) | pipe(out), 0);
+	pthread_t t;
+	pid_t tid;
+	assert_int_equal(
+	    pthread_create(&t, NULL, wait_for_end, (int[]){ in[0], in[1], out[0] }), 0);
+	assert_int_equal(read(in[0], &tid, sizeof(tid)), sizeof(tid));
+	assert_int_equal(process_open(&(struct process){ tid, 1 }, &e), -ESRCH);
+	close(out[1]);
+	pthread_join(t, NULL);
+	close(in[0]);
+	close(in[1]);
+	close(out[0]);
 }
 
 static void the_program_is_compared(void **state)
@@ -94,6 +137,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_process_is_itself_and_no_other),
+		cmocka_unit_test(gone_is_said_only_when_it_is),
+		cmocka_unit_test(a_thread_that_took_the_number_is_not_it),
 		cmocka_unit_test(the_program_is_compared),
 		cmocka_unit_test(records_come_back_in_the_same_boot_alone),
 	};
