@@ -3,7 +3,8 @@
 #include "base/str.h"
 #include <sys/socket.h>
 
-enum { PEERS_MAX = 32 };
+/* Of all connections, and of one daemon's: one that keeps opening them shuts nobody else out. */
+enum { PEERS_MAX = 32, PEERS_EACH = 10 };
 
 struct peer {
 	struct serve *all;
@@ -98,6 +99,27 @@ union question {
 	struct wardd_cage_stop stop;
 };
 
+/* Has wardd any question for it? Else it is not even listened to. */
+static bool may_connect(enum daemon who)
+{
+	uint32_t all = 0;
+	for (size_t i = 0; i < countof(questions); i++)
+		all |= questions[i].who;
+	return who != DAEMON_MAX && (all & (1U << who));
+}
+
+static struct peer *free_peer(struct serve *v, enum daemon who)
+{
+	struct peer *found = NULL;
+	size_t same = 0;
+	for (size_t i = 0; i < PEERS_MAX; i++)
+		if (v->peer[i].fd < 0)
+			found = &v->peer[i];
+		else
+			same += v->peer[i].who == who;
+	return same < PEERS_EACH ? found : NULL;
+}
+
 /* < 0: the connection is over. */
 static int dispatch(struct peer *p, union question *q, size_t len, int tap)
 {
@@ -151,21 +173,21 @@ static int on_connect(sd_event_source *s, int fd, uint32_t events, void *data)
 	cleanup_close int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (peer < 0)
 		return 0;
-	if (ipc_peer(peer, &uid, &who, &e) < 0 || who == DAEMON_MAX) {
+	if (ipc_peer(peer, &uid, &who, &e) < 0)
+		return 0;
+	if (!may_connect(who)) {
 		log_warn("uid %u may not talk to wardd", (unsigned)uid);
 		return 0;
 	}
-	for (size_t i = 0; i < PEERS_MAX; i++) {
-		struct peer *p = &v->peer[i];
-		if (p->fd >= 0)
-			continue;
-		if (sd_event_add_io(v->loop, &p->source, peer, EPOLLIN, on_question, p) < 0)
-			return 0;
-		p->who = who;
-		p->fd = steal_fd(&peer);
+	struct peer *p = free_peer(v, who);
+	if (!p) {
+		log_warn("too many connections: one of %s is refused", daemon_name(who));
 		return 0;
 	}
-	log_warn("more than %d connections: one of %s is refused", PEERS_MAX, daemon_name(who));
+	if (sd_event_add_io(v->loop, &p->source, peer, EPOLLIN, on_question, p) < 0)
+		return 0;
+	p->who = who;
+	p->fd = steal_fd(&peer);
 	return 0;
 }
 
