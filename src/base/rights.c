@@ -1,4 +1,6 @@
 #include "base/rights.h"
+#include "base/file.h"
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
@@ -76,6 +78,21 @@ int rights_drop(
 	    saved != uid || (uid && !setuid(0)))
 		return err_set(e, ERR_WALL, "rights are left after they were dropped");
 	return 0;
+}
+
+static int spare_no_more(const char *path, struct err *e)
+{
+	cleanup_free char *now = NULL;
+	int r = file_read(AT_FDCWD, path, 32, &now, NULL, e);
+	if (r < 0 || now[0] != '-')
+		return r;
+	cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+	return fd < 0 || write(fd, "0", 1) != 1 ? err_sys(e, errno, "cannot write %s", path) : 0;
+}
+
+int rights_oom_reset(struct err *e)
+{
+	return spare_no_more("/proc/self/oom_score_adj", e);
 }
 
 int rights_limit(uint64_t caps, struct err *e)

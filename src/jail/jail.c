@@ -49,6 +49,8 @@ int jail_new_namespaces(const struct jail_spec *s, struct err *e)
 	if (getpid() != 1)
 		return err_set(
 		    e, ERR_WALL, "ward-jail was not started in a pid namespace of its own");
+	if (setsid() < 0)
+		return err_sys(e, errno, "cannot begin a session");
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP))
 		return err_sys(e, errno, "cannot make new ones");
 	if (sethostname(s->vmm.machine, strlen(s->vmm.machine)))

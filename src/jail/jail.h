@@ -5,7 +5,8 @@
 int jail_check(const struct jail_spec *s, struct err *e) must_check;
 /* The cgroup <instance>/<machine>, made by wardd with its limits. */
 int jail_enter_cgroup(const struct jail_spec *s, struct err *e) must_check;
-/* Of mounts, network, IPC, host name and cgroups; the one of processes was made by wardd. */
+/* Of mounts, network, IPC, host name and cgroups; the one of processes was made by wardd. And a
+ * session of its own: a terminal that wardd was started from sends it no signals. */
 int jail_new_namespaces(const struct jail_spec *s, struct err *e) must_check;
 int jail_new_root(const struct jail_spec *s, struct err *e) must_check;
 /* Resource limits, then uid, gid, groups, capabilities, no_new_privs: nothing of root is left. */

@@ -2,6 +2,7 @@
  * wardd as root and as pid 1 of a new pid namespace; reads one struct, nothing else. A step that
  * fails ends it: nothing goes on half-caged. */
 #include "base/file.h"
+#include "base/rights.h"
 #include "jail/jail.h"
 #include <fcntl.h>
 
@@ -14,6 +15,8 @@ static int build(struct jail_spec *s, int *report, struct err *e)
 		return err_prefix(e, r, "description");
 	if ((r = jail_enter_cgroup(s, e)) < 0)
 		return err_prefix(e, r, "cgroup");
+	if ((r = rights_oom_reset(e)) < 0)
+		return err_prefix(e, r, "out-of-memory score");
 	if ((r = jail_new_namespaces(s, e)) < 0)
 		return err_prefix(e, r, "namespaces");
 	if ((r = jail_new_root(s, e)) < 0)

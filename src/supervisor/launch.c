@@ -246,6 +246,8 @@ static int child(const struct settings *s, enum row id, const struct row_fds *fd
 	if (r == 0)
 		r = cgroup_enter(&s->cgroups, cgroup, e);
 	if (r == 0)
+		r = rights_oom_reset(e);
+	if (r == 0)
 		r = remove_stale_sockets(s, row, e);
 	if (r == 0)
 		r = add_passwords(s, row, &p, e);
