@@ -157,12 +157,11 @@ static int limit(
 		snprintf(value, sizeof(value), "%llu", (unsigned long long)l->memory);
 		r = put(
 		    c, CGROUP_MEMORY, name, v2 ? "memory.max" : "memory.limit_in_bytes", value, e);
-		struct err none; /* a kernel without swap accounting lacks the first */
-		if (r == 0 &&
-		    put(c, CGROUP_MEMORY, name, v2 ? "memory.swap.max" : "memory.swappiness", "0",
-			&none) < 0 &&
-		    !v2)
-			r = 0;
+		/* a kernel without swap, or that does not count it, lacks the file */
+		int k = r < 0 ? r
+			      : put(c, CGROUP_MEMORY, name,
+				    v2 ? "memory.swap.max" : "memory.swappiness", "0", e);
+		r = k == -ENOENT ? 0 : k;
 	}
 	if (r == 0 && l->pids) {
 		snprintf(value, sizeof(value), "%u", l->pids);
@@ -230,7 +229,8 @@ int cgroup_kill(const struct cgroups *c, const char *name, int timeout_ms, struc
 			if (n < 0)
 				return n;
 			for (int k = 0; k < MIN(n, BATCH); k++)
-				kill(pids[k], SIGKILL);
+				if (pids[k] > 0) /* 0: of a namespace that we do not see */
+					kill(pids[k], SIGKILL);
 			left += n;
 		}
 		if (!left)

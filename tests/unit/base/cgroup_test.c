@@ -1,6 +1,9 @@
 #include "../unit.h"
 #include "base/cgroup.h"
+#include "base/file.h"
 #include "base/str.h"
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static bool all(const char *mount, const char *controller)
@@ -103,6 +106,62 @@ static void a_group_lives_and_ends(void **state)
 	assert_ok(cgroup_remove(&c, name, &e), e);
 }
 
+static void put(const char *dir, const char *name, const char *text)
+{
+	struct err e;
+	char path[200];
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	assert_ok(file_write(AT_FDCWD, path, text, strlen(text), 0600, &e), e);
+}
+
+/* A folder in the place of a hierarchy: what the kernel would answer is chosen here. */
+static void stand_in(struct cgroups *c, char dir[], char group[200])
+{
+	assert_non_null(mkdtemp(dir));
+	*c = (struct cgroups){ 0 };
+	for (int i = 0; i < CGROUP_MAX; i++)
+		snprintf(c->mount[i], sizeof(c->mount[i]), "%s", dir);
+	snprintf(group, 200, "%s/x", dir);
+	assert_int_equal(mkdir(group, 0700), 0);
+}
+
+static void swap_that_cannot_be_limited_is_an_error(void **state)
+{
+	struct cgroups c;
+	struct err e;
+	char dir[] = "/tmp/ward-cgroup-XXXXXX", group[200], swappiness[220];
+	stand_in(&c, dir, group);
+	put(group, "memory.limit_in_bytes", "");
+	struct cgroup_limits l = { .memory = 1 << 20 };
+	assert_ok(cgroup_make(&c, "x", &l, &e), e); /* a kernel that does not count swap */
+	snprintf(swappiness, sizeof(swappiness), "%s/memory.swappiness", group);
+	assert_int_equal(mkdir(swappiness, 0700), 0);
+	assert_int_equal(cgroup_make(&c, "x", &l, &e), -EISDIR);
+	assert_non_null(strstr(e.text, "swappiness"));
+	assert_ok(dir_remove(AT_FDCWD, dir, &e), e);
+}
+
+/* The kernel shows 0 for a process of a pid namespace that the reader cannot see: kill(0) would be
+ * our own group. */
+static void a_process_without_a_number_is_not_ourselves(void **state)
+{
+	struct cgroups c;
+	struct err e;
+	char dir[] = "/tmp/ward-cgroup-XXXXXX", group[200];
+	stand_in(&c, dir, group);
+	put(group, "cgroup.procs", "0\n");
+	pid_t pid = fork();
+	if (pid == 0) {
+		setpgid(0, 0);
+		_exit(cgroup_kill(&c, "x", 20, &e) == -EBUSY ? 7 : 1);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 7);
+	assert_ok(dir_remove(AT_FDCWD, dir, &e), e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -111,6 +170,8 @@ int main(void)
 		cmocka_unit_test(both_may_share_the_work),
 		cmocka_unit_test(a_missing_controller_is_named),
 		cmocka_unit_test(a_group_lives_and_ends),
+		cmocka_unit_test(swap_that_cannot_be_limited_is_an_error),
+		cmocka_unit_test(a_process_without_a_number_is_not_ourselves),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
