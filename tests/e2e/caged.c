@@ -172,6 +172,23 @@ static void sockets(void)
 	say("inet=%s packet=%s vsock=%s netlink=%s unix=%s", inet, packet, vsock, netlink, local);
 }
 
+/* Fills the host's disk by way of its own. */
+static void grow(void)
+{
+	signal(SIGXFSZ, SIG_IGN);
+	int fd = open("/disk/scratch", O_RDWR);
+	const char *within = came_of(fallocate(fd, 0, 0, 1 << 20) == 0),
+		   *beyond = came_of(fallocate(fd, 0, 0, 65LL << 20) == 0);
+	say("within=%s beyond=%s", within, beyond);
+}
+
+/* A guest's last words. */
+static void console(void)
+{
+	int fd = open("/console/log", O_WRONLY | O_APPEND);
+	say("%s", came_of(write(fd, "Kernel panic\033[2J\n", 17) == 17));
+}
+
 static void call(long number, long a, long b, long c)
 {
 	long r = syscall(number, a, b, c, 0, 0, 0);
@@ -185,7 +202,7 @@ int main(void)
 		void (*act)(void);
 	} acts[] = { { "identity", identity }, { "look", look_around }, { "files", files },
 		{ "exec", run_own_code }, { "threads", threads }, { "memory", memory },
-		{ "sockets", sockets } };
+		{ "sockets", sockets }, { "grow", grow }, { "console", console } };
 	static const struct {
 		const char *name;
 		long number, a, b, c;

@@ -152,6 +152,19 @@ def test_memory_is_bounded_and_the_reason_is_told(cage):
     assert isinstance(x, dict) and x["signal"] == signal.SIGKILL and x["oom"] == 1, x
 
 
+def test_its_disk_does_not_grow(cage):
+    assert cage.attack("grow") == "within=done beyond=EFBIG"
+
+
+def test_a_terminal_of_wardds_sends_it_no_signals(cage):
+    for role in (LINK, MONITOR):
+        m = cage.machine()
+        result, pid, why = cage.start(m, role)
+        assert result == 0, why
+        assert os.getsid(pid) == os.getpgid(pid) == pid
+        assert cage.agent.stop(m)[0] == 0
+
+
 def test_questions_that_are_refused(cage):
     m = cage.machine()
     for change, code in (({"slot": 70000}, "slot"), ({"kernel": "../etc"}, "kernel"), ({"kernel": ".."}, "kernel"), ({"root": "A" * 64}, "hex"),
@@ -209,14 +222,14 @@ def test_a_uid_is_one_machines_and_a_start_is_idempotent(cage):
 
 def test_only_the_agent_may_ask(cage):
     m = cage.machine()
-    for user in ("ward-api", "ward-edge", "ward-vault"):
-        a = cage.wardd.agent(user)
-        result, _, why = a.start(m, slot=9)
-        assert result < 0 and user.removeprefix("ward-") in why, why
-        assert a.stop(m)[0] < 0
-    stranger = cage.wardd.agent("nobody")
-    with pytest.raises((ConnectionError, OSError)):
-        stranger.start(m)
+    a = cage.wardd.agent("ward-api")
+    result, _, why = a.start(m, slot=9)
+    assert result < 0 and "api may not ask" in why, why
+    assert a.stop(m)[0] < 0
+    for user in ("ward-edge", "ward-vault", "nobody"):
+        stranger = cage.wardd.agent(user)
+        with pytest.raises((ConnectionError, OSError)):
+            stranger.start(m)
     short = cage.wardd.agent()
     with pytest.raises((ConnectionError, OSError)):
         short.ask(b"\1\0\0\0\1\0\0\0")
@@ -230,6 +243,24 @@ def test_folders_of_gone_machines_are_removed(cage):
     shutil.rmtree(cage.wardd.lib / "machines" / m)
     wardtest.wait_for("the run folder to go", lambda: not (cage.wardd.run / "machines" / m).exists(), 25)
     assert not (cage.wardd.lib / "log" / f"machine-{m}.log").exists()
+
+
+def test_the_console_is_kept_by_the_next_wardd(cage):
+    w, m = cage.wardd, cage.machine()
+    run = w.run / "machines" / m
+    run.mkdir()
+    (run / "attack").write_text("console")
+    (run / "attack").chmod(0o644)
+    assert cage.start(m)[0] == 0
+    wardtest.wait_for("the last words", lambda: (run / "result").exists(), 15)
+    assert (run / "result").read_text() == "done"
+    w.process.kill()
+    w.process.wait()
+    w.start()
+    cage.agent = w.agent().subscribe()
+    assert cage.agent.list()[m]["monitor"] > 0
+    assert cage.agent.stop(m)[0] == 0
+    assert "---- the guest's console\nKernel panic[2J\n" in w.daemon_log(f"machine-{m}")
 
 
 def test_the_end_of_the_platform_asks_no_stranger(tmp_path):

@@ -199,6 +199,42 @@ def test_what_died_meanwhile_is_started_anew(lab):
     assert w.up("vault", 2)["pid"] != pid and "adopted" not in w.log()
 
 
+def test_what_a_dead_daemon_left_holds_no_port(libexec, tmp_path):
+    """The edge's supervisor dies while there is no wardd; its worker lives on with the listener."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if str(folder).startswith("/tmp/pytest"):
+            folder.chmod(0o755)
+    own = shutil.copytree(libexec, tmp_path / "libexec")
+    shutil.copy(wardtest.LIBEXEC / "ward-vault", own)  # the real one: the edge needs a store password
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    w = Lab(only="vault,edge", libexec=own, toml=f'[edge]\nhttps = ["127.0.0.1:{port}"]\nhttp = []\n')
+    w.behave("edge", "child")
+    with w:
+        pid = w.up("edge")["pid"]
+        worker = wardtest.wait_for("its worker", lambda: pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split(), 10)[0]
+        w.process.kill()
+        w.process.wait()
+        os.kill(pid, signal.SIGKILL)
+        assert living(int(worker))
+        w.start()
+        assert w.up("edge", 2)["pid"] != pid and not living(int(worker))
+
+
+def test_one_daemons_connections_shut_nobody_out(lab):
+    w = lab("vault")
+    many = [w.agent("ward-api") for _ in range(12)]
+    assert many[0].status()["vault"]
+    with pytest.raises((ConnectionError, OSError)):
+        many[11].status()
+    assert w.agent().list() == {}
+    for a in many[:5]:
+        a.close()
+        w.agents.remove(a)
+    wardtest.wait_for("room again", lambda: w.agent("ward-api").status(), 5)
+
+
 def test_a_record_of_another_process_is_not_believed(lab):
     w = lab("vault")
     pid = w.up("vault")["pid"]
