@@ -37,6 +37,14 @@ void block_put(struct block_pool *p, struct block *b)
 	p->nfree++;
 }
 
+void block_put_empty(struct block_pool *p, struct block **b)
+{
+	if (block_len(*b))
+		return;
+	block_put(p, *b);
+	*b = NULL;
+}
+
 void block_pool_done(struct block_pool *p)
 {
 	while (p->free) {

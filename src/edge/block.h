@@ -22,6 +22,8 @@ struct block_pool {
 struct block *block_get(
     struct block_pool *p); /* NULL: the bound is reached or there is no memory */
 void block_put(struct block_pool *p, struct block *b); /* NULL is fine */
+void block_put_empty(
+    struct block_pool *p, struct block **b); /* if nothing is in it; *b is NULL then */
 void block_pool_done(struct block_pool *p);
 
 static inline size_t block_len(const struct block *b)

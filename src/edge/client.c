@@ -197,14 +197,8 @@ int client_flush(struct client *c)
 /* An idle connection holds no blocks. */
 static void release_empty(struct client *c)
 {
-	if (c->in && !block_len(c->in)) {
-		block_put(&c->w->blocks, c->in);
-		c->in = NULL;
-	}
-	if (c->out && !block_len(c->out)) {
-		block_put(&c->w->blocks, c->out);
-		c->out = NULL;
-	}
+	block_put_empty(&c->w->blocks, &c->in);
+	block_put_empty(&c->w->blocks, &c->out);
 }
 
 void client_next(struct client *c, bool keep)

@@ -19,7 +19,7 @@ static bool close_out(struct block *to, const struct http1_out *o)
 }
 
 /* Fields of a request that clients cannot set: the edge's own words about who they are, and those
- * it writes anew. */
+ * it writes anew. (Their look-alikes with "_" stay behind too.) */
 static bool is_ours(uint8_t id)
 {
 	switch (id) {
@@ -74,7 +74,8 @@ bool forward_request(struct client *c, const struct http1_request *q, struct blo
 	if (host)
 		http1_put_field(&o, "Host", host->value);
 	for (size_t i = 0; i < q->h.count; i++)
-		if (!q->h.field[i].hop && !is_ours(q->h.field[i].id))
+		if (!q->h.field[i].hop && !is_ours(q->h.field[i].id) &&
+		    !http1_is_shadow(&q->h.field[i]))
 			http1_copy_field(&o, &q->h.field[i]);
 	if (q->h.framing == HTTP1_NO_BODY && q->h.has_length)
 		http1_put_text(&o, "Content-Length: 0\r\n");

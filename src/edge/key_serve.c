@@ -3,11 +3,13 @@
 #include "base/log.h"
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
 	PEERS_MAX = 128,
-	/* A taken worker could ask for signatures as long as it lives; this is what one core can
-	   use in handshakes, and no more. */
+	/* A taken worker could ask for signatures as long as it lives, on as many connections as it
+	   likes; this is what one core can use in handshakes, for each core of the host, and no
+	   more. */
 	SIGN_A_SECOND = 5000,
 };
 
@@ -15,13 +17,13 @@ struct peer {
 	struct key_server *s;
 	int fd; /* -1: free */
 	sd_event_source *io;
-	uint64_t second;
-	unsigned signs;
 };
 
 struct key_server {
 	sd_event *loop;
 	const struct key_store *store;
+	uint64_t second;
+	unsigned signs, signs_max; /* in this second */
 	struct peer peer[PEERS_MAX];
 };
 
@@ -60,14 +62,14 @@ static int send_chain(struct peer *p, const struct keys_chain_ask *ask)
 	    p, &m, sizeof(m), c ? (struct bytes){ c->chain, c->chain_len } : (struct bytes){ 0 });
 }
 
-static bool may_sign(struct peer *p)
+static bool may_sign(struct key_server *s)
 {
 	uint64_t second = clock_mono_ms() / 1000;
-	if (second != p->second) {
-		p->second = second;
-		p->signs = 0;
+	if (second != s->second) {
+		s->second = second;
+		s->signs = 0;
 	}
-	return p->signs++ < SIGN_A_SECOND;
+	return s->signs++ < s->signs_max;
 }
 
 static int sign(struct peer *p, const struct keys_sign *ask)
@@ -84,7 +86,7 @@ static int sign(struct peer *p, const struct keys_sign *ask)
 		if (!c || (len != 32 && len != 48 && len != 64))
 			continue;
 		m.item[i].result = -EAGAIN;
-		if (!may_sign(p))
+		if (!may_sign(p->s))
 			continue;
 		m.item[i].result = -EIO;
 		if (EVP_PKEY_sign(c->sign, m.item[i].sig, &n, ask->item[i].digest, len) != 1)
@@ -183,6 +185,8 @@ int key_server_start(sd_event *loop, int listen_fd, const struct key_store *stor
 		return err_set(e, ERR_NO_MEMORY, "no memory");
 	s->loop = loop;
 	s->store = store;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	s->signs_max = SIGN_A_SECOND * (unsigned)MAX(1L, MIN(cores, 1024L));
 	for (size_t i = 0; i < PEERS_MAX; i++)
 		s->peer[i].fd = -1;
 	int r = sd_event_add_io(loop, NULL, listen_fd, EPOLLIN, on_accept, s);

@@ -153,7 +153,9 @@ static int take_response_head(struct client *c, struct err *e)
 	struct exchange *x = &c->x;
 	struct upconn *up = x->up;
 	struct worker *w = c->w;
-	if (!can_read(c, up) && !block_len(up->in))
+	/* what came before it (100, 103) goes out first: then any head has room, and an app that
+	 * sends one after the other waits for its client */
+	if (block_len(c->out) || (!can_read(c, up) && !block_len(up->in)))
 		return 0;
 	block_compact(up->in);
 	ssize_t got = up->watch.readable ? read_upstream(up, up->in, SIZE_MAX) : 0;
@@ -272,7 +274,8 @@ static int tunnel(struct client *c)
 		struct block *t = x->req; /* the blocks change places: nothing is copied */
 		x->req = c->in;
 		c->in = t;
-		block_reset(c->in);
+		if (t)
+			block_reset(t);
 		moved = 1;
 	}
 	if (!block_len(c->out) && !block_len(up->in) && can_read(c, up)) {
@@ -307,6 +310,18 @@ static bool broke_before_answer(struct client *c, struct err *e, int r)
 	else
 		exchange_give_up(c, e);
 	return true;
+}
+
+/* Who waits holds no empty blocks: else quiet tunnels and long polls would take all there are. */
+static void release_idle(struct client *c)
+{
+	struct exchange *x = &c->x;
+	struct block_pool *p = &c->w->blocks;
+	block_put_empty(p, &c->in);
+	block_put_empty(p, &c->out);
+	block_put_empty(p, &x->up->in);
+	if (x->phase >= EXCHANGE_BODY && x->req_done) /* until then it may be sent again */
+		block_put_empty(p, &x->req);
 }
 
 static bool response_complete(struct client *c)
@@ -382,5 +397,7 @@ bool exchange_pump(struct client *c)
 	}
 	if (moved)
 		exchange_progress(c);
+	else
+		release_idle(c);
 	return moved;
 }

@@ -74,6 +74,7 @@ static void unlink_idle(struct upconn *uc)
 	uc->link = NULL;
 	uc->next = NULL;
 	uc->u->nidle--;
+	uc->w->nidle--;
 }
 
 void upconn_close(struct upconn *uc)
@@ -133,7 +134,9 @@ static void on_expired(struct timer *t)
 		upconn_close(uc);
 }
 
-/* Whether a kept connection is still quiet: asked before a request that could not be sent twice. */
+/* Whether a kept connection is still quiet. What came unasked, after a longer body than announced,
+ * say, would be taken for the next client's answer; and its end, for the end of a request that
+ * cannot be sent twice. */
 static bool is_quiet(const struct upconn *uc)
 {
 	char b;
@@ -143,12 +146,11 @@ static bool is_quiet(const struct upconn *uc)
 
 static struct upconn *take_kept(struct upstream *u, struct client *c)
 {
-	bool careful = !c->x.idempotent || c->x.req_framing != HTTP1_NO_BODY;
 	while (u->idle) {
 		struct upconn *uc = u->idle;
 		unlink_idle(uc);
 		timer_clear(&uc->timer);
-		if (careful && !is_quiet(uc)) {
+		if (!is_quiet(uc)) {
 			upconn_close(uc);
 			continue;
 		}
@@ -205,8 +207,8 @@ void upconn_keep(struct upconn *uc)
 {
 	struct upstream *u = uc->u;
 	struct worker *w = uc->w;
-	if (!u->tables || u->nidle >= IDLE_MAX || w->draining || uc->watch.hangup ||
-	    (uc->watch.readable && !is_quiet(uc))) {
+	if (!u->tables || u->nidle >= IDLE_MAX || w->nidle >= w->idle_max || w->draining ||
+	    uc->watch.hangup || (uc->watch.readable && !is_quiet(uc))) {
 		upconn_close(uc);
 		return;
 	}
@@ -220,5 +222,6 @@ void upconn_keep(struct upconn *uc)
 		uc->next->link = &uc->next;
 	u->idle = uc;
 	u->nidle++;
+	w->nidle++;
 	timer_set(&w->timers, &uc->timer, TIMER_POOLED, w->now_ms);
 }

@@ -94,9 +94,10 @@ static int init(struct worker *w, struct err *e)
 	struct rlimit files;
 	if (getrlimit(RLIMIT_NOFILE, &files))
 		return err_sys(e, errno, "cannot tell how many files may be open");
-	/* each client may need a connection to a machine */
-	w->clients_max = (unsigned)MIN(
-	    (rlim_t)CLIENTS_MAX, files.rlim_cur > 192 ? (files.rlim_cur - 128) / 2 : 32);
+	/* each client may need a connection to a machine; a fifth is for those kept without one */
+	w->idle_max = (unsigned)MIN(
+	    (rlim_t)CLIENTS_MAX, files.rlim_cur > 192 ? (files.rlim_cur - 128) / 5 : 8);
+	w->clients_max = MIN((unsigned)CLIENTS_MAX, 2 * w->idle_max);
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll < 0)
 		return err_sys(e, errno, "cannot make an event loop");

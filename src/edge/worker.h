@@ -64,6 +64,9 @@ struct table {
 enum exchange_phase { EXCHANGE_CONNECT, EXCHANGE_HEAD, EXCHANGE_BODY, EXCHANGE_TUNNEL };
 enum { EXCHANGE_TRIES = 3, REQUEST_ID_LEN = 40 };
 
+_Static_assert((int)HTTP1_HOST_MAX <= (int)ROUTE_HOST_LEN_MAX,
+    "what the parser lets through fits into host[]");
+
 struct exchange {
 	enum exchange_phase phase;
 	struct table *table;         /* kept while a retry may need it */
@@ -139,7 +142,7 @@ struct worker {
 	bool draining, serving, certificates_ready;
 	uint64_t started_ms;
 	struct client *clients, *ready;
-	unsigned nclients, clients_max;
+	unsigned nclients, clients_max, nidle, idle_max; /* idle: kept connections to machines */
 	struct watch *graves; /* freed when this round of events is over */
 	struct table *table;
 	struct upstream *upstreams[UPSTREAM_PLACES];

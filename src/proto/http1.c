@@ -31,6 +31,19 @@ static uint8_t name_id(const char *p, size_t n)
 	return HTTP1_OTHER;
 }
 
+bool http1_is_shadow(const struct http1_field *f)
+{
+	char plain[HTTP1_NAME_MAX];
+	if (f->id != HTTP1_OTHER || f->name.len > sizeof(plain) ||
+	    !memchr(f->name.base, '_', f->name.len))
+		return false;
+	for (size_t i = 0; i < f->name.len; i++) {
+		char c = ((const char *)f->name.base)[i];
+		plain[i] = c == '_' ? '-' : c;
+	}
+	return name_id(plain, f->name.len) != HTTP1_OTHER;
+}
+
 const struct http1_field *http1_find(const struct http1_fields *h, enum http1_name id)
 {
 	for (size_t i = 0; i < h->count; i++)
@@ -289,7 +302,7 @@ static int parse_authority(
 		while (n < a.len && http1_is_host(p[n]))
 			n++;
 	}
-	if (n == 0 || n > 255)
+	if (n == 0 || n > HTTP1_HOST_MAX)
 		return err_set(e, ERR_PROTOCOL, "an empty, too long or invalid host");
 	unsigned port = 0;
 	if (n < a.len) {

@@ -19,6 +19,7 @@ enum {
 	HTTP1_TARGET_MAX = 8 * 1024,
 	HTTP1_METHOD_MAX = 32,
 	HTTP1_NAME_MAX = 128,      /* of one field's name */
+	HTTP1_HOST_MAX = 253,      /* of a host's name, as DNS has it */
 	HTTP1_OPTIONS_MAX = 32,    /* tokens in Connection */
 	HTTP1_TRAILERS_MAX = 4096, /* bytes of trailer fields, all of which are dropped */
 	HTTP1_EXTENSION_MAX = 256, /* bytes of one chunk's extension, dropped too */
@@ -122,6 +123,9 @@ ssize_t http1_parse_response(const void *base, size_t len, size_t *scanned, bool
 /* First field of a name; NULL if absent. The second form compares without case. */
 const struct http1_field *http1_find(const struct http1_fields *h, enum http1_name id);
 const struct http1_field *http1_find_name(const struct http1_fields *h, const char *name);
+/* Whether a name is one of those above but for "_" where they have "-": programs behind CGI's or
+ * WSGI's naming cannot tell the two apart. */
+bool http1_is_shadow(const struct http1_field *f);
 bool http1_is(struct bytes b, const char *text); /* equal, ASCII letters without case */
 const char *http1_name_text(enum http1_name id);
 

@@ -102,7 +102,8 @@ def test_head(lab):
 
 def test_request_headers(lab):
     sent = {"X-Forwarded-For": "1.2.3.4", "Fly-Client-IP": "6.6.6.6", "X-Forwarded-Proto": "http", "Via": "1.0 old", "X-Own": "kept",
-            "Connection": "X-Gone, Fly-Client-IP", "X-Gone": "1", "Fly-Request-Id": "mine", "TE": "trailers"}
+            "Connection": "X-Gone, Fly-Client-IP", "X-Gone": "1", "Fly-Request-Id": "mine", "TE": "trailers",
+            "Fly_Client_IP": "6.6.6.6", "X_Forwarded_For": "6.6.6.6"}
     got = {}
     for k, v in json.loads(lab.get("one", "/headers", headers=sent).data):
         assert k.lower() not in got, f"{k} came twice"
@@ -112,7 +113,7 @@ def test_request_headers(lab):
     assert got["x-forwarded-proto"] == "https" and got["x-forwarded-ssl"] == "on" and got["x-forwarded-port"] == str(lab.port)
     assert got["fly-region"] == "test" and got["via"] == "1.0 old, 1.1 ward"
     assert len(got["fly-request-id"]) == 31 and got["fly-request-id"] != "mine"
-    assert not {"x-gone", "connection", "te"} & set(got)
+    assert not {"x-gone", "connection", "te", "fly_client_ip", "x_forwarded_for"} & set(got)
 
 
 # ---- bodies ----
@@ -196,6 +197,38 @@ def test_websocket(lab):
     assert out.startswith(b"HTTP/1.1 502") and b"Ward-Error: app-answer-invalid" in out
 
 
+def test_quiet_tunnels_hold_no_memory(lab):
+    blocks = lambda: sum(w["counters"]["blocks"] for w in lab.status()["workers"])
+    wardtest.wait_for("quiet", lambda: blocks() == 0, 5)
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            s = stack.enter_context(lab.connect("one"))
+            s.sendall(f"GET /ws HTTP/1.1\r\nHost: one.{BASE}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly".encode())
+            got = b""
+            while b"early" not in got:
+                got += s.recv(4096)
+        wardtest.wait_for("no block held for any of them", lambda: blocks() == 0, 3)
+        for _ in range(2):  # and they go on
+            s.sendall(b"again")
+            assert s.recv(4096) == b"again"
+
+
+def test_many_interim_answers_wait_for_a_slow_client(lab):
+    class Hints(Handler):
+        def do_GET(self):
+            for _ in range(1000):
+                self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: <" + b"x" * 4000 + b">\r\n\r\n")
+            self.reply(200, b"at last")
+    lab.app("hints", lab.backend("hints", Hints))
+    with lab.connect("hints") as s:
+        s.sendall(f"GET / HTTP/1.1\r\nHost: hints.{BASE}\r\nConnection: close\r\n\r\n".encode())
+        time.sleep(1)
+        out = b""
+        while piece := s.recv(65536):
+            out += piece
+    assert out.count(b"HTTP/1.1 103 ") == 1000 and out.endswith(b"at last")
+
+
 # ---- what goes wrong ----
 
 def error(r):
@@ -264,6 +297,46 @@ def test_app_that_closes_kept_connections(lab):
         assert (r.status, r.read()) == (200, b"abc"), i
         time.sleep(0.002)
     c.close()
+
+
+def test_bytes_nobody_asked_for_are_nobodys_answer():
+    """They come on a kept connection in the same moment as the next client's request."""
+    class Sure(Handler):
+        def do_GET(self):
+            self.server.raw.append(self.connection)
+            self.reply(200, b"sure")
+    with Lab(workers=1) as lab:
+        b = lab.backend("sure", Sure)
+        lab.app("sure", b)
+        c = lab.connection("sure")
+        c.request("GET", "/1")
+        assert c.getresponse().read() == b"sure"
+        pid = worker_pids(lab)[0]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            c.request("GET", "/2")
+            time.sleep(0.2)
+            b.raw[0].sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+            time.sleep(0.2)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert c.getresponse().read() == b"sure" and b.connections == 2
+        c.close()
+
+
+def test_kept_connections_leave_room_for_clients():
+    lab = Lab(workers=1)
+    lab.edge.files = 228
+    with lab:
+        lab.app("one", lab.backend("one"))
+        files = lambda: len(os.listdir(f"/proc/{worker_pids(lab)[0]}/fd"))
+        before = files()
+        threads = [threading.Thread(target=lab.get, args=("one", "/slow?1")) for _ in range(32)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        wardtest.wait_for("at most a fifth of 100", lambda: files() - before <= 20, 3)
 
 
 def test_hard_limit(lab):

@@ -160,6 +160,38 @@ static void test_slices(void **state)
 	assert_null(http1_find(&q.h, HTTP1_UPGRADE));
 }
 
+/* The longest name that DNS has; a longer one goes nowhere. */
+static void test_long_hosts(void **state)
+{
+	static struct http1_request q;
+	struct err e = { 0 };
+	for (int len = HTTP1_HOST_MAX; len <= HTTP1_HOST_MAX + 2; len++) {
+		char text[512];
+		size_t scanned = 0;
+		int n =
+		    snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: %0*d\r\n\r\n", len, 0);
+		int expect = len > HTTP1_HOST_MAX ? 400 : 0;
+		assert_int_equal(
+		    refusal(http1_parse_request(text, (size_t)n, &scanned, &q, &e), &e), expect);
+	}
+}
+
+static void test_shadows(void **state)
+{
+	static struct http1_request q;
+	struct err e = { 0 };
+	const char *text =
+	    "GET / HTTP/1.1\r\n" H
+	    "Fly_Client-ip: 1.2.3.4\r\nX_FORWARDED_FOR: 1.2.3.4\r\nContent_Length: 9\r\n"
+	    "My_Own: 1\r\nFly-Client-IP: 1.2.3.4\r\n_: 1\r\n\r\n";
+	static const bool shadow[] = { false, true, true, true, false, false, false };
+	size_t scanned = 0;
+	assert_true(http1_parse_request(text, strlen(text), &scanned, &q, &e) > 0);
+	assert_int_equal(q.h.count, countof(shadow));
+	for (size_t i = 0; i < countof(shadow); i++)
+		assert_int_equal(http1_is_shadow(&q.h.field[i]), shadow[i]);
+}
+
 static void test_persistence(void **state)
 {
 	static struct http1_request q;
@@ -390,6 +422,8 @@ int main(void)
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_trickle),
 		cmocka_unit_test(test_slices),
+		cmocka_unit_test(test_long_hosts),
+		cmocka_unit_test(test_shadows),
 		cmocka_unit_test(test_persistence),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_responses),
