@@ -23,6 +23,8 @@ void args_add(struct args *a, const char *fmt, ...)
 
 static void vault_args(const struct settings *s, struct args *a)
 {
+	args_add(a, "--base-domain");
+	args_add(a, "%s", s->platform.edge.base_domain);
 	if (!s->platform.vault.key_file)
 		return;
 	args_add(a, "--key-file");

@@ -15,6 +15,7 @@ static const char key_file[] = "ca.key", cert_file[] = "ca.pem";
 struct ca {
 	EVP_PKEY *key;
 	X509 *cert;
+	char base[CA_BASE_MAX + 1];
 };
 
 #define DEFINE_CLEANUP(type, fn)                                                                   \
@@ -106,11 +107,13 @@ static int append_pem(X509 *cert, struct buf *ret, struct err *e)
 static int root_make(
     const struct master *m, int dir, const char *name, struct ca *ca, struct err *e)
 {
-	char cn[64], tag[7];
+	char cn[64], tag[7], names[CA_BASE_MAX + 100];
 	uint8_t raw[3];
 	randombytes_buf(raw, sizeof(raw));
 	hex_encode(tag, raw, sizeof(raw));
 	snprintf(cn, sizeof(cn), "Ward local CA %s %s", name, tag);
+	snprintf(names, sizeof(names),
+	    "critical,permitted;DNS:%s,excluded;IP:0.0.0.0/0.0.0.0,excluded;IP:::/::", ca->base);
 	ca->key = EVP_EC_gen("P-256");
 	ca->cert = X509_new();
 	if (!ca->key || !ca->cert || !begin_cert(ca->cert, ca->key, CA_ROOT_DAYS) ||
@@ -119,6 +122,7 @@ static int root_make(
 	    !X509_set_issuer_name(ca->cert, X509_get_subject_name(ca->cert)) ||
 	    !add_ext(ca->cert, ca->cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
 	    !add_ext(ca->cert, ca->cert, NID_key_usage, "critical,keyCertSign,cRLSign") ||
+	    !add_ext(ca->cert, ca->cert, NID_name_constraints, names) ||
 	    !add_ext(ca->cert, ca->cert, NID_subject_key_identifier, "hash") ||
 	    !X509_sign(ca->cert, ca->key, EVP_sha256()))
 		return ssl_failed(e, "make the certificate authority");
@@ -181,16 +185,52 @@ static int root_read(const struct master *m, int dir, const char *sealed, size_t
 	return 0;
 }
 
-int ca_open(const struct master *m, int dir, const char *name, struct ca **ret, struct err *e)
+/* Whether its constraints say this very base domain. */
+static bool is_for_base(const struct ca *ca)
 {
+	NAME_CONSTRAINTS *nc = X509_get_ext_d2i(ca->cert, NID_name_constraints, NULL, NULL);
+	bool same = false;
+	if (nc && sk_GENERAL_SUBTREE_num(nc->permittedSubtrees) == 1) {
+		const GENERAL_NAME *n = sk_GENERAL_SUBTREE_value(nc->permittedSubtrees, 0)->base;
+		same = n->type == GEN_DNS &&
+		       (size_t)ASN1_STRING_length(n->d.dNSName) == strlen(ca->base) &&
+		       !memcmp(ASN1_STRING_get0_data(n->d.dNSName), ca->base, strlen(ca->base));
+	}
+	NAME_CONSTRAINTS_free(nc);
+	return same;
+}
+
+/* For another base domain it is worth nothing. Its key goes first: a certificate without one is
+ * made anew also after a crash. */
+static int root_replace(
+    const struct master *m, int dir, const char *name, struct ca *ca, struct err *e)
+{
+	EVP_PKEY_free(ca->key);
+	X509_free(ca->cert);
+	ca->key = NULL;
+	ca->cert = NULL;
+	if (unlinkat(dir, key_file, 0))
+		return err_sys(e, errno, "cannot remove %s", key_file);
+	return root_make(m, dir, name, ca, e);
+}
+
+int ca_open(const struct master *m, int dir, const char *name, const char *base, struct ca **ret,
+    struct err *e)
+{
+	if (!ca_host_valid(base) || strlen(base) > CA_BASE_MAX || str_starts(base, "*."))
+		return err_set(
+		    e, ERR_INVALID, "\"%.100s\" is not a base domain for certificates", base);
 	struct ca *ca = calloc(1, sizeof(*ca));
 	if (!ca)
 		return err_set(e, ERR_NO_MEMORY, "no memory for the certificate authority");
+	snprintf(ca->base, sizeof(ca->base), "%s", base);
 	cleanup_free char *sealed = NULL;
 	size_t len;
 	int r = file_read(dir, key_file, KEY_DER_MAX + SEAL_OVERHEAD, &sealed, &len, e);
 	if (r == 0)
 		r = root_read(m, dir, sealed, len, ca, e);
+	if (r == 0 && !is_for_base(ca))
+		r = root_replace(m, dir, name, ca, e);
 	else if (r == -ENOENT)
 		r = root_make(m, dir, name, ca, e);
 	if (r < 0) {
@@ -233,6 +273,11 @@ int ca_sign_leaf(const struct ca *ca, const char *host, struct bytes spki, int d
 	if (!ca_host_valid(host))
 		return err_set(
 		    e, ERR_INVALID, "\"%s\" is not a host name that a certificate may have", host);
+	const char *bare = str_starts(host, "*.") ? host + 2 : host;
+	size_t len = strlen(bare), base = strlen(ca->base);
+	if (!str_ends(bare, ca->base) || (len > base && bare[len - base - 1] != '.'))
+		return err_set(
+		    e, ERR_FORBIDDEN, "\"%s\" is not in the base domain %s", host, ca->base);
 	if (days < 1 || days > CA_LEAF_DAYS_MAX)
 		return err_set(
 		    e, ERR_INVALID, "a certificate lives 1 to %d days", CA_LEAF_DAYS_MAX);

@@ -2,6 +2,7 @@
  * daemons.
  *
  *   ward-vault [--root DIR] [--instance NAME] [--key-file PATH --allow-key-file] [--leaf-days N]
+ * [--base-domain NAME]
  *
  * Without a key file it starts sealed and waits for VAULT_UNLOCK. Its socket is the passed fd
  * "vault", its folder <lib>/vault. */
@@ -27,6 +28,9 @@ static int parse(int argc, char **argv, struct vault_config *c, struct err *e)
 		} else if (streq(a, "--key-file") && value) {
 			c->key_file = value;
 			i++;
+		} else if (streq(a, "--base-domain") && value) {
+			c->base_domain = value;
+			i++;
 		} else if (streq(a, "--leaf-days") && value &&
 			   str_u64(value, CA_LEAF_DAYS_MAX, &n) && n) {
 			c->leaf_days = (int)n;
@@ -47,7 +51,8 @@ static int parse(int argc, char **argv, struct vault_config *c, struct err *e)
 static int run(int argc, char **argv, struct err *e)
 {
 	struct places places;
-	struct vault_config config = { .leaf_days = CA_LEAF_DAYS_DEFAULT };
+	struct vault_config config = { .base_domain = "ward.localhost",
+		.leaf_days = CA_LEAF_DAYS_DEFAULT };
 	int r = places_from_args(&places, &argc, &argv, e);
 	if (r == 0)
 		r = parse(argc, argv, &config, e);

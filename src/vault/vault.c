@@ -17,7 +17,9 @@ struct vault {
 static int on_open(struct vault *v, struct err *e)
 {
 	int r = token_prepare(v->master, v->dir, e);
-	return r < 0 || v->ca ? r : ca_open(v->master, v->dir, v->config.instance, &v->ca, e);
+	return r < 0 || v->ca ? r
+			      : ca_open(v->master, v->dir, v->config.instance,
+				    v->config.base_domain, &v->ca, e);
 }
 
 int vault_new(int dir, const struct vault_config *config, struct vault **ret, struct err *e)

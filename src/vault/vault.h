@@ -7,7 +7,7 @@
 struct vault;
 
 struct vault_config {
-	const char *instance;
+	const char *instance, *base_domain;
 	const char *key_file; /* NULL: passphrase */
 	int leaf_days;
 };

@@ -5,7 +5,7 @@ backends on loopback.
                                      |  sign                      table.json --> watcher --> supervisor --> workers
                                 ward-edge-keys --> ward-vault
 """
-import contextlib, fcntl, http.server, json, os, pathlib, pwd, secrets, shutil, signal, socket, socketserver, ssl, struct, threading, time
+import contextlib, fcntl, http.server, json, os, pathlib, pwd, resource, secrets, shutil, signal, socket, socketserver, ssl, struct, threading, time
 
 import wardtest
 
@@ -33,6 +33,7 @@ class Daemon:
     def __init__(self, lab, name, user, args, fds, password=None):
         self.lab, self.name, self.user, self.args, self.fds, self.password = lab, name, user, args, fds, password
         self.pid = 0
+        self.files = None  # how many it may have open
 
     def start(self):
         fds = dict(self.fds)
@@ -55,6 +56,8 @@ class Daemon:
                 for i, fd in enumerate(high):
                     os.dup2(fd, i)
                 os.closerange(len(high), 4096)
+                if self.files:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))
                 signal.pthread_sigmask(signal.SIG_SETMASK, [])
                 os.setgroups([pwd.getpwnam("ward-etcd").pw_gid] if self.password else [])
                 os.setgid(user.pw_gid)
@@ -208,7 +211,7 @@ class Lab:
         self.status_socket.bind(str(self.run / "edge.sock"))
         self.status_socket.listen(16)
         self.vault = Daemon(self, "ward-vault", "ward-vault",
-                            ["--key-file", str(self.lib / "vault/master.key"), "--allow-key-file"],
+                            ["--key-file", str(self.lib / "vault/master.key"), "--allow-key-file", "--base-domain", base],
                             {"vault": seqpacket(self.run / "vault.sock")})
         self.keys = Daemon(self, "ward-edge-keys", "ward-edge-keys", ["--base-domain", base],
                            {"edge-keys": seqpacket(self.run / "edge-keys.sock")})

@@ -150,6 +150,9 @@ def test_a_certificate_verifies_with_openssl(vault):
     ssl("verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "web.ward.localhost", "-CAfile",
         str(vault.lib / "vault/ca.pem"), str(vault.root / "leaf.pem"))
     assert vault.ask("ward-api", SIGN, "", "web.ward.localhost", spki)[0] < 0
+    # for its base domain and for nothing else, whoever holds its key
+    assert b"X509v3 Name Constraints: critical" in ssl("x509", "-in", str(vault.lib / "vault/ca.pem"), "-noout", "-text")
+    assert vault.ask("ward-edge-keys", SIGN, "", "www.example.org", spki)[0] < 0
 
 
 def test_broken_packets_end_the_connection_and_nothing_else(vault):
