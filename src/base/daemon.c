@@ -53,7 +53,8 @@ int daemon_ids(enum daemon d, uid_t *ret_uid, gid_t *ret_gid, struct err *e)
 	int r = getpwnam_r(users[d], &pw, text, sizeof(text), &found);
 	if (r || !found) {
 		err_set(e, ERR_NOT_FOUND, "the system user %s does not exist", users[d]);
-		err_next(e, "run libexec/ward/ward-users (scripts/users) as root; the service does it at each start");
+		err_next(e, "run libexec/ward/ward-users (scripts/users) as root; the service does "
+			    "it at each start");
 		return -ENOENT;
 	}
 	*ret_uid = pw.pw_uid;
