@@ -27,7 +27,7 @@ int console_of(pid_t pid)
 	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
 	cleanup_close int fd =
-	    root < 0 ? -1 : (int)syscall(SYS_openat2, root, VMM_CONSOLE + 1, &how, sizeof(how));
+	    root < 0 ? -1 : (int)syscall(SYS_openat2, root, &VMM_CONSOLE[1], &how, sizeof(how));
 	struct stat st;
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? steal_fd(&fd) : -1;
 }
