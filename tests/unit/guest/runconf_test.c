@@ -55,8 +55,7 @@ static void what_is_wrong_is_refused(void **state)
 		"{\"v\":1,\"generation\":1,\"stop\":{\"signal\":\"SIGNOPE\"}}",
 		"{\"v\":1,\"generation\":1,\"stop\":{\"timeout_ms\":-1}}",
 		"{\"v\":1,\"generation\":1,\"files\":[{\"guest_path\":\"relative\"}]}",
-		"{\"v\":1,\"generation\":1,\"files\":[{\"guest_path\":\"/"
-		"a\",\"raw_value\":\"!\"}]}",
+		"{\"v\":1,\"generation\":1,\"files\":[{\"guest_path\":\"/a\",\"raw_value\":\"!\"}]}",
 		"{\"v\":1,\"generation\":1,\"files\":[{\"guest_path\":\"/a\",\"mode\":4096}]}",
 		"{\"v\":1,\"generation\":1,\"files\":[3]}",
 		"{\"v\":1,\"generation\":1} x",
