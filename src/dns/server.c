@@ -28,6 +28,7 @@ struct client {
 /* A datagram that was sent upstream. */
 struct pending {
 	struct server *server;
+	struct bucket *bucket;
 	struct sockaddr_in6 from;
 	size_t len;
 	uint8_t query[PACKET_QUERY_MAX];
@@ -73,12 +74,18 @@ static void refresh(struct server *s)
 	load(s);
 }
 
-static bool may_ask(struct server *s, const struct in6_addr *from)
+static struct bucket *bucket_of(struct server *s, const struct in6_addr *from)
 {
-	uint64_t h, now = clock_mono_ms();
+	uint64_t h;
 	crypto_shorthash((uint8_t *)&h, from->s6_addr, 14,
 	    (const uint8_t *)s->bucket_key); /* a machine's /112 */
-	struct bucket *b = &s->bucket[h % countof(s->bucket)];
+	return &s->bucket[h % countof(s->bucket)];
+}
+
+static bool may_ask(struct server *s, const struct in6_addr *from)
+{
+	struct bucket *b = bucket_of(s, from);
+	uint64_t now = clock_mono_ms();
 	uint64_t more = (now - b->at_ms) * SERVER_RATE / 1000;
 	if (more) {
 		b->tokens = (uint32_t)MIN(b->tokens + more, (uint64_t)SERVER_BURST);
@@ -108,20 +115,24 @@ static void on_upstream_udp(void *arg, const uint8_t *answer, size_t len)
 	uint8_t *own = answer ? NULL : packet_refuse(p->query, p->len, LDNS_RCODE_SERVFAIL, &len);
 	reply(p->server, &p->from, answer ? answer : own, len);
 	free(own);
+	p->bucket->pending--;
 	free(p);
 }
 
 static void forward_udp(
     struct server *s, const struct sockaddr_in6 *from, const uint8_t *query, size_t len)
 {
-	struct pending *p = malloc(sizeof(*p));
+	struct bucket *b = bucket_of(s, &from->sin6_addr);
+	struct pending *p = b->pending < SERVER_PENDING_MAX ? malloc(sizeof(*p)) : NULL;
 	struct exchange *x;
 	if (p) {
-		*p = (struct pending){ .server = s, .from = *from, .len = len };
+		*p = (struct pending){ .server = s, .bucket = b, .from = *from, .len = len };
 		memcpy(p->query, query, len);
 	}
-	if (p && upstream_ask(s->up, query, len, false, on_upstream_udp, p, &x) == 0)
+	if (p && upstream_ask(s->up, query, len, false, on_upstream_udp, p, &x) == 0) {
+		b->pending++;
 		return;
+	}
 	free(p);
 	int rcode = upstream_servers(s->up) ? LDNS_RCODE_SERVFAIL : LDNS_RCODE_REFUSED;
 	uint8_t *own = packet_refuse(query, len, rcode, &len);

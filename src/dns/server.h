@@ -8,8 +8,10 @@ enum {
 	SERVER_CONNECTIONS_MAX = 64,
 	SERVER_PER_ASKER_MAX = 4, /* of those */
 	SERVER_IDLE_MS = 10000,
-	SERVER_RATE = 100,  /* questions a second of one machine, and */
-	SERVER_BURST = 400, /* at once */
+	SERVER_RATE = 100,       /* questions a second of one machine, and */
+	SERVER_BURST = 400,      /* at once */
+	SERVER_PENDING_MAX = 64, /* of one machine's datagrams upstream: silence there is not to
+				    cost the others their places */
 };
 
 struct server {
@@ -24,7 +26,7 @@ struct server {
 	unsigned spin;
 	struct bucket {
 		uint64_t at_ms;
-		uint32_t tokens;
+		uint32_t tokens, pending;
 	} bucket[4096];
 	uint64_t bucket_key[2];
 	struct client *client[SERVER_CONNECTIONS_MAX];

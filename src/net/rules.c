@@ -2,11 +2,12 @@
 #include "base/str.h"
 
 /* Destinations that are never "the internet": private, link-local, loopback, multicast, reserved,
+ * one public address that a cloud answers itself, with its guest's secrets (Azure's WireServer),
  * and the IPv6 ranges that carry an IPv4 address inside (NAT64, 6to4, Teredo, mapped), through
  * which a private one could be named. */
 #define PRIVATE4                                                                                   \
 	"0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, "       \
-	"192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3"
+	"168.63.129.16/32, 192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3"
 #define PRIVATE6                                                                                   \
 	"::/8, 64:ff9b::/96, 64:ff9b:1::/48, 2001::/32, 2002::/16, fc00::/7, fe80::/10, "          \
 	"fec0::/10, ff00::/8"

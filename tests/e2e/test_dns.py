@@ -347,3 +347,20 @@ def test_one_machine_cannot_drown_the_rest(lab):
                 break
         assert got < 2000, "its questions are limited"
         assert lab.ask("shop.internal", source=OTHER)["answers"]
+
+
+def test_silence_upstream_costs_one_machine_its_own_places_only(lab):
+    def make():
+        s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        s.bind((SHOP, 0))
+        s.settimeout(1)
+        return s
+    time.sleep(1.5)  # the bucket fills again
+    with lab.asker.inside(make) as s:
+        for i in range(100):
+            s.sendto(query("black.hole", AAAA, ident=i), ("fdaa::3", 53))
+        refused = [parse(s.recv(4096)) for _ in range(36)]
+        assert {a["rcode"] for a in refused} == {SERVFAIL}
+        with pytest.raises(TimeoutError):
+            s.recv(4096)
+        assert lab.ask("example.org", source=OTHER)["answers"] == ["2001:db8::77"]
