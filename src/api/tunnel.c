@@ -1,11 +1,11 @@
 #include "api/handlers.h"
 #include "api/inside.h"
 #include "base/clock.h"
+#include "base/peer.h"
 #include "base/str.h"
 #include "proto/http1.h"
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 /* POST .../exec-stream: after both ends have said "101", bytes go through both ways unread. The
  * link is asked first, so that a client is only upgraded into something that is there. */
@@ -170,12 +170,9 @@ static int on_late(sd_event_source *s, uint64_t usec, void *arg)
 
 static int dial(const char *path, int *ret, struct err *e)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	if (!str_copy(a.sun_path, sizeof(a.sun_path), path))
-		return err_set(e, ERR_INTERNAL, "the path of the machine's socket is too long");
 	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* Non-blocking: a unix socket connects at once or not at all. */
-	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+	if (fd < 0 || peer_connect(fd, path, e) < 0)
 		return err_set(e, ERR_UNAVAILABLE, "the machine's ward-link does not answer");
 	*ret = steal_fd(&fd);
 	return 0;

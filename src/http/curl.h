@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 
 struct curl_ask {
+	/* socket_path must outlive the handle */
 	const char *socket_path, *method, *path_or_url;
 	const char *const *headers;
 	struct bytes body;

@@ -292,7 +292,7 @@ int http_start(struct http_client *c, const char *socket_path, const char *metho
 		.timeout_ms = timeout_ms,
 		.to_socket = socket_path != NULL };
 	buf_init(&t->body, max);
-	struct curl_ask ask = { .socket_path = socket_path,
+	struct curl_ask ask = { .socket_path = socket_path ? who : NULL,
 		.method = method,
 		.path_or_url = path_or_url,
 		.headers = headers,
