@@ -66,7 +66,7 @@ struct agent {
 	bool host_written;
 	unsigned beats;
 	char names_dir[112];
-	char *names_text; /* as last written */
+	char *names_text, *owners_text; /* as last written */
 	bool names_failed, names_dirty;
 };
 
@@ -137,4 +137,5 @@ void trust_load(struct agent *a);
 void trust_update(struct agent *a); /* after the view has moved */
 
 /* ---- names.c ---- */
-void names_write(struct agent *a); /* <run>/names/table.json, if it changed; by report's timer */
+void names_write(
+    struct agent *a); /* the tables in <run>/names, where they changed; by report's timer */

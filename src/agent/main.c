@@ -165,6 +165,7 @@ static void stop(struct agent *a)
 	if (a->net >= 0)
 		close(a->net);
 	free(a->names_text);
+	free(a->owners_text);
 }
 
 static int open_below(const char *lib, const char *name, struct err *e)

@@ -87,6 +87,10 @@ static int on_flush(sd_event_source *s, uint64_t usec, void *arg)
 	if (a->names_dirty) {
 		a->names_dirty = false;
 		names_write(a);
+		if (a->names_failed) { /* telemetry keeps no line of a machine it does not know */
+			a->names_dirty = true;
+			flush_in(a, TROUBLE_US);
+		}
 	}
 	for (struct machine *m = a->machines; m; m = m->next) {
 		struct err e;

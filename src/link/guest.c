@@ -164,23 +164,6 @@ static int take_token(struct link *l, const json_t *config, struct err *e)
 	return 0;
 }
 
-static void keep_who(struct link *l)
-{
-	const char *const keys[][2] = { { "machine", "machine_id" }, { "app", "app_name" },
-		{ "app_id", "app_id" }, { "region", "region" } };
-	json_t *who = json_object();
-	for (size_t i = 0; i < countof(keys); i++) {
-		json_t *v = json_object_get(l->config, keys[i][1]);
-		if (json_is_string(v))
-			(void)json_object_set(who, keys[i][0], v);
-	}
-	bool same = l->who && json_equal(l->who, who);
-	json_decref(l->who);
-	l->who = who;
-	if (!same)
-		state_save_who(l);
-}
-
 int guest_run(struct link *l, json_t *config, struct err *e)
 {
 	int64_t v = 0, generation = 0;
@@ -200,7 +183,6 @@ int guest_run(struct link *l, json_t *config, struct err *e)
 	json_decref(l->config);
 	l->config = json_copy(config);
 	(void)json_object_del(l->config, "token");
-	keep_who(l);
 	l->handed = false;
 	if (g > l->generation) {
 		l->generation = g;
@@ -440,5 +422,4 @@ void guest_stop(struct link *l)
 	sd_event_source_disable_unref(l->tick);
 	buf_done(&l->event_line);
 	json_decref(l->config);
-	json_decref(l->who);
 }

@@ -48,7 +48,6 @@ struct link {
 	uint64_t started_at;
 	char boot_id[2 * GUEST_BOOT_ID_LEN + 1], guest_key[65];
 	struct link_exit exit;
-	json_t *who;
 	json_t *config; /* the last run config; NULL after a restart of ours */
 	bool handed;    /* the config was taken by the guest of boot_id */
 	struct waiter *waiters;
@@ -58,9 +57,8 @@ struct link {
 void state_changed(struct link *l);
 json_t *state_json(const struct link *l);
 extern const char *const link_phase_names[];
-int state_load(struct link *l, struct err *e) must_check; /* exit record and identity of before */
+int state_load(struct link *l, struct err *e) must_check; /* exit record of before */
 void state_save_exit(struct link *l);
-void state_save_who(struct link *l);
 void state_save_generation(struct link *l);
 
 /* guest.c */

@@ -22,8 +22,6 @@ json_t *state_json(const struct link *l)
 	    marks_json(&l->marks));
 	if (j && l->phase == LINK_EXITED)
 		(void)json_object_set_new(j, "exit", exit_json(&l->exit));
-	if (j && l->who)
-		(void)json_object_set(j, "who", l->who);
 	return j;
 }
 
@@ -40,13 +38,6 @@ void state_save_exit(struct link *l)
 	    (json_int_t)l->generation, "boot_id", l->boot_id, "exit", exit_json(&l->exit));
 	if (json_write_file(l->state_dir, "exit.json", j, 0600, &e) < 0)
 		log_err(&e, "keeping the exit record");
-}
-
-void state_save_who(struct link *l)
-{
-	struct err e = { 0 };
-	if (json_write_file(l->state_dir, "who.json", l->who, 0600, &e) < 0)
-		log_err(&e, "keeping whose machine this is");
 }
 
 void state_save_generation(struct link *l)
@@ -101,15 +92,9 @@ static int load_exit(struct link *l, struct err *e)
 
 int state_load(struct link *l, struct err *e)
 {
-	struct err none = { 0 };
 	if (faccessat(l->state_dir, "exit.json", F_OK, 0) == 0 && load_exit(l, e) < 0)
 		log_err(e, "reading the exit record of before");
 	load_generation(l);
-	if (json_read_file(l->state_dir, "who.json", 65536, &l->who, &none) == 0 &&
-	    !json_is_object(l->who)) {
-		json_decref(l->who);
-		l->who = NULL;
-	}
 	/* A new link begins above what readers have seen of the last one's count, which died with
 	 * it. */
 	l->seq = clock_wall_ms();

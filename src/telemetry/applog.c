@@ -203,16 +203,11 @@ uint64_t applog_last_n(const struct applog *a, const char *machine)
 	return m ? m->last_n : 0;
 }
 
-bool applog_knows(const struct applog *a, const char *machine)
-{
-	return find_mark(a, machine) != NULL;
-}
-
-void applog_forget(struct applog *a, const char *machine)
+void applog_lives(struct applog *a, const char *machine, bool lives)
 {
 	struct mark *m = find_mark(a, machine);
 	if (m)
-		m->forgotten = true;
+		m->forgotten = !lives;
 }
 
 /* The next segment begins with the marks of the machines that live, since the segments with their

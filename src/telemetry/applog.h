@@ -41,12 +41,12 @@ int applog_open(int logs_dir, const char *app_id, const uint8_t key[SEGMENT_KEY]
 void applog_free(struct applog *a);
 
 uint64_t applog_last_n(const struct applog *a, const char *machine); /* 0: none */
-bool applog_knows(const struct applog *a, const char *machine);
 
 /* Keeps these lines (lines_take's), durable on return. */
 int applog_add(struct applog *a, const char *machine, const struct taken *t, struct bytes lines,
     struct err *e) must_check;
-void applog_forget(struct applog *a, const char *machine); /* it is gone for good */
+/* A machine that does not live is not carried on into the next segment. */
+void applog_lives(struct applog *a, const char *machine, bool lives);
 
 /* Removes what is too old or too much; the newest segment stays. */
 void applog_trim(struct applog *a, uint64_t now_us);

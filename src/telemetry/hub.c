@@ -49,12 +49,67 @@ int hub_applog(
 	return 0;
 }
 
-bool hub_of_another(const struct telemetry *t, const char *machine, const char *app_id)
+static struct source *find_source(const struct telemetry *t, const char *machine)
 {
-	for (size_t i = 0; i < t->napps; i++)
-		if (!streq(t->apps[i]->app_id, app_id) && applog_knows(t->apps[i], machine))
-			return true;
-	return false;
+	struct source *s = t->sources;
+	while (s && !streq(source_machine(s), machine))
+		s = source_next(s);
+	return s;
+}
+
+/* ---- whose machine is whose ---- */
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Reads the agent's table again when it is another file than last time. What was read stays when
+ * the new one cannot be. */
+static void read_owners(struct telemetry *t)
+{
+	char path[128];
+	struct stat st;
+	struct err e = { 0 };
+	json_t *table = NULL;
+	cleanup_free char *text = NULL;
+	size_t len = 0;
+	snprintf(path, sizeof(path), "%s/names", t->places.run);
+	cleanup_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dir < 0 || fstatat(dir, "owners.json", &st, AT_SYMLINK_NOFOLLOW) ||
+	    same_file(&st, &t->owners_file))
+		return;
+	t->owners_file = st;
+	int r = file_read(dir, "owners.json", OWNERS_FILE_MAX, &text, &len, &e);
+	if (r == 0)
+		r = owners_parse(text, len, &table, &e);
+	if (r < 0) {
+		log_err(&e, "reading whose the machines are");
+		return;
+	}
+	json_decref(t->owners);
+	t->owners = table;
+}
+
+bool hub_owner(struct telemetry *t, const char *machine, struct owner *ret)
+{
+	read_owners(t);
+	return owners_find(t->owners, machine, ret);
+}
+
+/* A machine that went while this program was not there is in no list of what went: it is known by
+ * being in none of what is. */
+static void forget_gone(struct telemetry *t)
+{
+	struct owner o;
+	read_owners(t);
+	for (size_t i = 0; t->owners && i < t->napps; i++)
+		for (size_t k = 0; k < t->apps[i]->nmarks; k++) {
+			const char *machine = t->apps[i]->marks[k].machine;
+			applog_lives(t->apps[i], machine,
+			    owners_find(t->owners, machine, &o) || find_source(t, machine));
+		}
 }
 
 /* All apps together: the largest gives up its oldest segment. */
@@ -83,14 +138,6 @@ int hub_add(struct telemetry *t, struct applog *a, const char *machine, const st
 		serve_wake(t);
 	}
 	return r;
-}
-
-static struct source *find_source(const struct telemetry *t, const char *machine)
-{
-	struct source *s = t->sources;
-	while (s && !streq(source_machine(s), machine))
-		s = source_next(s);
-	return s;
 }
 
 /* The machines are the folders below <run>/machines: new ones are followed, gone ones let go. */
@@ -135,6 +182,7 @@ static int on_scan(sd_event_source *s, uint64_t usec, void *arg)
 static int on_trim(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct telemetry *t = arg;
+	forget_gone(t);
 	for (size_t i = 0; i < t->napps; i++)
 		applog_trim(t->apps[i], clock_wall_us());
 	trim_total(t);
@@ -187,4 +235,5 @@ void hub_stop(struct telemetry *t)
 	sd_event_source_disable_unref(t->trim);
 	for (size_t i = 0; i < t->napps; i++)
 		applog_free(t->apps[i]);
+	json_decref(t->owners);
 }

@@ -5,38 +5,8 @@
 
 enum { LINE_MAX_BYTES = 256 * 1024 };
 
-int who_parse(const char *machine, const char *text, size_t len, struct who *ret, struct err *e)
-{
-	cleanup_json json_t *j = NULL;
-	json_t *o = NULL;
-	const char *m, *app, *app_id, *region;
-	int r = json_parse(text, len, &j, e);
-	if (r < 0 || (r = json_opt_object(j, "", "who", &o, e)) < 0)
-		return err_prefix(e, r, "the link of machine %s", machine);
-	if (!o || !json_object_size(o))
-		return -ENODATA;
-	if ((r = json_need_str(o, "who", "machine", &m, e)) < 0 ||
-	    (r = json_need_str(o, "who", "app", &app, e)) < 0 ||
-	    (r = json_need_str(o, "who", "app_id", &app_id, e)) < 0 ||
-	    (r = json_need_str(o, "who", "region", &region, e)) < 0)
-		return err_prefix(e, r, "the link of machine %s", machine);
-	struct who w = { 0 };
-	/* app_id becomes the name of a folder */
-	if (!streq(m, machine) || !str_is_name(app_id, sizeof(w.app_id) - 1) ||
-	    !str_is_name(app, sizeof(w.app) - 1) || !str_copy(w.region, sizeof(w.region), region))
-		return err_set(e, ERR_PROTOCOL,
-		    "the link of machine %s says that it is another, or names an app that cannot "
-		    "be",
-		    machine);
-	str_copy(w.machine, sizeof(w.machine), m);
-	str_copy(w.app, sizeof(w.app), app);
-	str_copy(w.app_id, sizeof(w.app_id), app_id);
-	*ret = w;
-	return 0;
-}
-
 static json_t *kept(
-    const struct who *who, uint64_t n, uint64_t at_us, const char *stream, const char *level)
+    const struct owner *who, uint64_t n, uint64_t at_us, const char *stream, const char *level)
 {
 	char at[CLOCK_RFC3339_SIZE];
 	clock_format_rfc3339(at, at_us);
@@ -46,7 +16,7 @@ static json_t *kept(
 }
 
 /* One line of the link's to one kept line; *ret NULL for a repetition. */
-static int take_one(const json_t *j, const struct who *who, uint64_t after, uint64_t *ret_n,
+static int take_one(const json_t *j, const struct owner *who, uint64_t after, uint64_t *ret_n,
     uint64_t *ret_at_us, json_t **ret, struct err *e)
 {
 	static const char *const streams[] = { "stdout", "stderr", "system" };
@@ -96,7 +66,7 @@ static int take_one(const json_t *j, const struct who *who, uint64_t after, uint
 	return 0;
 }
 
-int lines_take(const char *text, size_t len, const struct who *who, uint64_t after, size_t max,
+int lines_take(const char *text, size_t len, const struct owner *who, uint64_t after, size_t max,
     struct buf *out, struct taken *ret, struct err *e)
 {
 	struct taken t = { 0 };

@@ -9,6 +9,7 @@
 enum {
 	WAIT_MS = 20000, /* the link holds the question so long */
 	TIMEOUT_MS = 35000,
+	OWNER_MS = 100, /* until it is asked again whose the machine is */
 	GATHER_MS = 20, /* lines come in bursts: one block, and one sync, for what came meanwhile */
 	RETRY_MIN_MS = 100,
 	RETRY_MAX_MS = 1000, /* a machine that starts again is not missed for long */
@@ -18,8 +19,8 @@ enum {
 struct source {
 	struct telemetry *t;
 	struct source *prev, *next;
-	struct who who;
-	bool known; /* who is filled */
+	struct owner who; /* machine at once, the rest when it is known */
+	bool known;
 	struct applog *log;
 	char link[128];
 	struct http_transfer *transfer;
@@ -28,8 +29,6 @@ struct source {
 	unsigned failures;
 	bool told; /* of the present failure, once */
 };
-
-static void ask_next(struct source *s);
 
 static void arm(struct source *s, uint64_t ms)
 {
@@ -119,44 +118,28 @@ static void on_lines(void *arg, int status, struct bytes body, const struct err 
 		arm(s, GATHER_MS);
 }
 
-static void on_state(void *arg, int status, struct bytes body, const struct err *err)
+/* Whose lines they are is the agent's word, not the link's. */
+static bool learn(struct source *s)
 {
-	struct source *s = arg;
-	struct who who;
 	struct err e = { 0 };
-	s->transfer = NULL;
-	if (!err && status != 200)
-		err_set(&e, ERR_PROTOCOL, "the link answered with status %d", status);
-	int r = err || status != 200
-		    ? -1
-		    : who_parse(s->who.machine, body.base ? body.base : "", body.len, &who, &e);
-	if (r == -ENODATA) {
-		arm(s, 300); /* it was not told yet; its lines wait in the ring */
-		return;
+	if (!hub_owner(s->t, s->who.machine, &s->who)) {
+		arm(s, OWNER_MS);
+		return false;
 	}
-	if (r == 0 && hub_of_another(s->t, who.machine, who.app_id))
-		r = err_set(&e, ERR_PROTOCOL,
-		    "the link of machine %s says that it belongs to app %s, but it was another's",
-		    who.machine, who.app_id);
-	if (r == 0)
-		r = hub_applog(s->t, who.app_id, true, &s->log, &e);
-	if (r < 0) {
-		failed(s, err ? err : &e);
-		return;
+	if (hub_applog(s->t, s->who.app_id, true, &s->log, &e) < 0) {
+		failed(s, &e);
+		return false;
 	}
-	s->who = who;
+	applog_lives(s->log, s->who.machine, true);
 	s->known = true;
-	ask_next(s);
+	return true;
 }
 
 static void ask_next(struct source *s)
 {
-	static const struct http_transfer_ops state = { .done = on_state },
-					      lines = { .done = on_lines };
-	if (!s->known) {
-		ask(s, "GET", "/v1/state", NULL, &state);
+	static const struct http_transfer_ops lines = { .done = on_lines };
+	if (!s->known && !learn(s))
 		return;
-	}
 	/* also what an earlier run of ours kept and did not come to tell */
 	if (applog_last_n(s->log, s->who.machine) > s->acked) {
 		acknowledge(s);
@@ -204,7 +187,7 @@ void source_stop(struct source *s, bool gone)
 	http_cancel(s->transfer);
 	sd_event_source_disable_unref(s->timer);
 	if (gone && s->log)
-		applog_forget(s->log, s->who.machine);
+		applog_lives(s->log, s->who.machine, false);
 	if (s->prev)
 		s->prev->next = s->next;
 	else

@@ -5,6 +5,7 @@
 #include "http/client.h"
 #include "http/server.h"
 #include "telemetry/applog.h"
+#include <sys/stat.h>
 
 struct source; /* source.c: one machine */
 struct reader; /* serve.c: one GET /v1/logs */
@@ -24,7 +25,9 @@ struct telemetry {
 	struct reader *readers;
 	unsigned nsources, nreaders;
 	sd_event_source *scan, *trim;
-	bool told; /* that the machines cannot be listed */
+	bool told;      /* that the machines cannot be listed */
+	json_t *owners; /* as last read (proto/owners.h); NULL: never */
+	struct stat owners_file;
 };
 
 /* hub.c */
@@ -38,8 +41,8 @@ int hub_applog(struct telemetry *t, const char *app_id, bool make, struct applog
 /* Keeps lines, and lets the readers know. */
 int hub_add(struct telemetry *t, struct applog *a, const char *machine, const struct taken *taken,
     struct bytes lines, struct err *e) must_check;
-/* Does another app's log hold lines of this machine? Then its link lies about whose it is. */
-bool hub_of_another(const struct telemetry *t, const char *machine, const char *app_id);
+/* Whose machine it is, by the agent's table. False: it is not known (yet). */
+bool hub_owner(struct telemetry *t, const char *machine, struct owner *ret);
 
 /* source.c */
 int source_start(struct telemetry *t, const char *machine, struct err *e) must_check;

@@ -3,6 +3,7 @@
     FakeLink (unix HTTP, one a machine) <--- asks, acknowledges --- ward-telemetry ---> <lib>/logs (sealed)
                                                                      ^      |
                                          reader: GET /v1/logs -------'      '--- keys: ward-vault
+    whose a machine is: <run>/names/owners.json, as ward-agent writes it
 """
 import http.client, http.server, json, os, pathlib, pwd, random, secrets, shutil, signal, socket, socketserver, subprocess, sys, threading, time
 import urllib.parse
@@ -16,8 +17,8 @@ from wardtest import wait_for
 
 class FakeLink:
     """A machine's link: a ring of `room` lines, numbered from 1 over its whole life."""
-    def __init__(self, run, app_id="app1", machine=None, room=10**9, uid=None):
-        self.machine = machine or secrets.token_hex(7)
+    def __init__(self, run, app_id="app1", room=10**9):
+        self.machine = secrets.token_hex(7)
         self.app_id, self.room = app_id, room
         self.folder = run / "machines" / self.machine
         self.folder.mkdir()
@@ -41,8 +42,7 @@ class FakeLink:
 
             def do_GET(self):
                 u = urllib.parse.urlparse(self.path)
-                if u.path == "/v1/state":
-                    return self.answer(json.dumps({"seq": 1, "phase": "running", "who": link.who()}).encode())
+                assert u.path == "/v1/logs"
                 q = dict(urllib.parse.parse_qsl(u.query))
                 self.answer(link.read(int(q["after"]), int(q.get("wait_ms", 0)) / 1000))
 
@@ -64,9 +64,6 @@ class FakeLink:
         self.server = Server(str(self.folder / "link.sock"), Handler)
         os.chmod(self.folder / "link.sock", 0o666)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def who(self):
-        return {"machine": self.machine, "app": "web", "app_id": self.app_id, "region": "local"} if self.app_id else None
 
     def say(self, *texts):
         with self.more:
@@ -104,6 +101,7 @@ class Telemetry:
         self.root, self.lib, self.run, self.args = self.vault.root, self.vault.lib, self.vault.run, list(args)
         user = pwd.getpwnam("ward-telemetry")
         (self.run / "machines").mkdir()
+        (self.run / "names").mkdir()
         (self.lib / "logs").mkdir()
         os.chown(self.lib / "logs", user.pw_uid, user.pw_gid)
         self.path = self.run / "telemetry.sock"
@@ -130,7 +128,13 @@ class Telemetry:
 
     def link(self, **kw):
         self.links.append(FakeLink(self.run, **kw))
+        self.owners({l.machine: l.app_id for l in self.links})
         return self.links[-1]
+
+    def owners(self, apps):
+        table = {m: {"app": "web", "app_id": a, "region": "local"} for m, a in apps.items()}
+        (self.run / "names/new").write_text(json.dumps({"v": 1, "machines": table}))
+        (self.run / "names/new").rename(self.run / "names/owners.json")
 
     def get(self, query, timeout=30):
         c = wardtest.UnixConnection(self.path, timeout)
@@ -340,18 +344,56 @@ def test_the_bound_removes_the_oldest_and_says_so():
         assert link.served_after[-1] >= 4001 and 0 not in link.served_after[1:]
 
 
-def test_a_link_cannot_speak_for_another_app():
+def test_whose_lines_they_are_is_the_agents_word():
     with Telemetry() as t:
         link = t.link()
-        link.say("mine")
-        wait_for("it", lambda: link.acked == 1, 10)
+        t.owners({})
         t.stop()
-        link.app_id = "victim"
         t.start()
-        wait_for("the refusal", lambda: "was another's" in t.logged(), 10)
-        link.say("forged")
+        link.say("mine")
         time.sleep(1)
-        assert link.acked == 1 and t.texts("app=victim") == []
+        assert link.acked == 0 and not link.served_after  # nobody knows whose: it waits in the ring
+        t.owners({link.machine: "app1"})
+        wait_for("it", lambda: link.acked == 1, 10)
+        assert t.texts() == ["mine"]
+
+
+def test_a_machine_cannot_pass_anothers_link_off_as_its_own():
+    """Its folder is its own: link.sock may be a link to the victim's, whose lines would be read, and acknowledged, as the thief's."""
+    with Telemetry() as t:
+        victim = t.link()
+        thief = secrets.token_hex(7)
+        t.owners({victim.machine: "app1", thief: "app2"})
+        folder = t.run / "machines" / thief
+        folder.mkdir()
+        (folder / "link.sock").symlink_to(victim.folder / "link.sock")
+        os.chown(folder, 54321, 54321)
+        victim.say("secret")
+        wait_for("it", lambda: victim.acked == 1, 10)
+        time.sleep(2)
+        assert t.texts("app=app2") == [] and t.texts() == ["secret"]
+
+
+def test_a_machine_that_went_unseen_is_forgotten():
+    """It was destroyed while telemetry was away: its mark is not carried on for ever."""
+    with Telemetry("--segment-kb", "16", "--app-mb", "1") as t:
+        gone, stays = t.link(), t.link()
+        gone.say("one")
+        stays.say("two")
+        wait_for("both", lambda: gone.acked == stays.acked == 1, 10)
+        t.stop()
+        gone.close()
+        t.links.remove(gone)
+        t.owners({stays.machine: "app1"})
+        t.start()
+        for k in range(40):  # marks are only carried on into a new segment
+            stays.say("x" * 1000)
+            wait_for("it", lambda: stays.acked == k + 2, 10)
+        marks = [f.read_bytes() for f in sorted((t.lib / "logs/app1").glob("*.seg"))]
+        assert len(marks) > 2
+        # a marks block's sealed length tells how many machines are in it
+        size = [int.from_bytes(m[64 + 4:64 + 8], "little") for m in marks[1:]]
+        assert all(s < 16 + 25 for s in size), size
 
 
 def test_damage_on_disk_is_told_and_the_rest_is_read():

@@ -36,7 +36,7 @@ static char path[] = "/dev/shm/ward-fuzz-XXXXXX";
 
 static void clean(void)
 {
-	static const char *const files[] = { "ring", "log-n", "exit.json", "run.json", "who.json" };
+	static const char *const files[] = { "ring", "log-n", "exit.json", "run.json" };
 	for (size_t i = 0; i < countof(files); i++)
 		(void)unlinkat(folder, files[i], 0);
 	(void)rmdir(path);

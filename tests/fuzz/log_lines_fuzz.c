@@ -30,9 +30,8 @@ static void check_kept(const struct buf *out, const struct taken *t, uint64_t af
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct who who = { "0123456789abcd", "web", "app1", "local" };
+	static const struct owner who = { "0123456789abcd", "web", "app1", "local" };
 	enum { MAX_BYTES = 4096 };
-	struct who other;
 	struct taken t;
 	struct err e;
 	cleanup_buf struct buf out;
@@ -45,9 +44,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (out.len > MAX_BYTES)
 		abort();
 	check_kept(&out, &t, after);
-	if (who_parse("0123456789abcd", text, len, &other, &e) == 0 &&
-	    (strcmp(other.machine, "0123456789abcd") || strchr(other.app_id, '/') ||
-		!other.app_id[0]))
-		abort();
 	return 0;
 }
