@@ -194,8 +194,12 @@ int api_failed(struct api *a, CURLcode rc, struct err *e)
 			    "~/.config/ward/config.toml");
 		return r;
 	}
-	case CURLE_OPERATION_TIMEDOUT:
-		return err_set(e, ERR_TIMEOUT, "the API at %.200s did not answer in time", where);
+	case CURLE_OPERATION_TIMEDOUT: {
+		int r = err_set(e, ERR_TIMEOUT, "the API at %.200s did not answer in time", where);
+		err_next(e, "on the host, `ward doctor` shows which part is down; a sealed vault "
+			    "keeps all others waiting");
+		return r;
+	}
 	default:
 		return err_set(e, ERR_UNAVAILABLE, "the call to the API at %.200s failed: %s",
 		    where, curl_easy_strerror(rc));

@@ -6,7 +6,7 @@ static int refuse_second(const struct world_app *a, struct err *e)
 	if (!a->a.deploy[0])
 		return 0;
 	err_set(e, ERR_CONFLICT, "deploy %s of app %s is under way", a->a.deploy, a->a.name);
-	err_next(e, "wait until it has ended: `ward deploys`");
+	err_next(e, "wait until it has ended: `ward releases` tells");
 	return -EEXIST;
 }
 
