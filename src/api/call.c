@@ -219,6 +219,8 @@ bool call_query_ms(struct call *c, const char *key, int64_t max, int64_t *ret)
 
 /* ---- the way in ---- */
 
+enum { BODY_DEPTH_MAX = 64 };
+
 static bool take_body(struct call *c)
 {
 	struct bytes b = http_body(c->http);
@@ -232,6 +234,12 @@ static bool take_body(struct call *c)
 		struct err shown;
 		(void)err_set(&shown, ERR_INVALID, "the body is not JSON: %.300s", e.text);
 		call_fail(c, &shown);
+		return false;
+	}
+	if (json_is_deeper(c->body, BODY_DEPTH_MAX)) {
+		call_failf(c, ERR_INVALID,
+		    "the body has more than %d objects and lists inside one another",
+		    BODY_DEPTH_MAX);
 		return false;
 	}
 	struct schema_warnings w = { 0 };

@@ -45,6 +45,18 @@ static int tell_event(void *arg, const char *rest, json_t *event)
 	return 0;
 }
 
+/* Also for who has asked for what comes after the last event, or is so slow that the record went.
+ */
+static bool has_ended(struct call *c, const json_t *app)
+{
+	const struct follow *f = c->work;
+	const json_t *d = state_get(
+	    &c->api->state, VIEW_APPS, "%s/deploys/%s", state_text(app, "id"), c->param[1]);
+	const char *status = state_text(d, "status");
+	return !d || ((streq(status, "succeeded") || streq(status, "failed")) &&
+			 f->last >= json_integer_value(json_object_get(d, "events")));
+}
+
 /* Tells what is new; true when the stream is over (then c is gone). */
 static bool check(struct call *c)
 {
@@ -56,7 +68,7 @@ static bool check(struct call *c)
 		    c->param[1]);
 		state_each(&c->api->state, VIEW_APPS, prefix, tell_event, c);
 	}
-	if (!f->done && app)
+	if (app && !f->done && !has_ended(c, app))
 		return false;
 	http_stream_end(c->http);
 	return true;

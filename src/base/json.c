@@ -37,6 +37,26 @@ int json_write_file(int dirfd, const char *name, const json_t *j, mode_t mode, s
 	return file_write(dirfd, name, text, strlen(text), mode, e);
 }
 
+bool json_is_deeper(const json_t *j, unsigned max)
+{
+	if (!json_is_object(j) && !json_is_array(j))
+		return false;
+	if (max == 0)
+		return true;
+	const char *key;
+	size_t i;
+	json_t *v;
+	json_object_foreach ((json_t *)(uintptr_t)j, key, v) {
+		if (json_is_deeper(v, max - 1))
+			return true;
+	}
+	json_array_foreach (j, i, v) {
+		if (json_is_deeper(v, max - 1))
+			return true;
+	}
+	return false;
+}
+
 static int wrong(struct err *e, const char *path, const char *key, const char *what)
 {
 	return err_set(e, ERR_INVALID, "%s%s%s must be %s", path, *path ? "." : "", key, what);

@@ -18,6 +18,10 @@ char *json_format(const json_t *j); /* compact, keys sorted; caller frees; NULL 
 int json_write_file(
     int dirfd, const char *name, const json_t *j, mode_t mode, struct err *e) must_check;
 
+/* Are there more than `max` objects and lists inside one another? The parser alone allows 2048, and
+ * what is parsed and kept inside a larger object must still be readable there. */
+bool json_is_deeper(const json_t *j, unsigned max);
+
 /* Optional members: absent or null leaves *ret as it is and returns 0; present with a wrong type or
  * out of range is ERR_INVALID. need_*: absent is an error too. Strings stay owned by the object. */
 int json_opt_str(

@@ -258,6 +258,20 @@ def test_configs_are_checked_before_any_work(lab, web):
     assert status == 200 and {"config.metrics", "config.gest"} <= {w.split()[0] for w in r.headers.get_all("ward-warning")}
 
 
+def test_json_at_its_limits(lab, web):
+    """What jansson, or a later reader of what was stored, could choke on is a client's error, never a 5xx and never a hang."""
+    path, config = "/v1/apps/web/machines", json.dumps(CONFIG)[:-1]
+    for odd in ("99999999999999999999", "1e999", "-0", "-1e999", "[" * 62 + "]" * 62, "[" * 63 + "]" * 63, "[" * 2000 + "]" * 2000,
+                "[" * 5000 + "]" * 5000, '"\\u0000"', '"\\ud800"', '{"a":1,"a":2}', "NaN"):
+        started = time.time()
+        status, out, _ = lab.call("POST", path, ('{"skip_launch": true, "config": %s, "odd": %s}}' % (config, odd)).encode())
+        assert status == (200 if odd == "-0" or odd.count("[") == 62 else 400), (odd[:40], status)
+        assert time.time() - started < 5, odd[:40]
+        if status == 200:
+            lab.ok("DELETE", f"{path}/{out['id']}?force=true")
+    lab.fails("POST", path, {"skip_launch": True, "config": {**CONFIG, "metadata": {f"m{i}": "x" * 4000 for i in range(5)}}}, 413, "too-large", "metadata")
+
+
 def test_waiting(lab, web):
     lab.ok("GET", at(web, "/wait?state=started,stopped&timeout=5"))
     lab.ok("GET", at(web, "/wait?state=settled&timeout=5"))
@@ -480,6 +494,7 @@ def test_deploys_releases_and_scale(lab):
     assert whole["status"] == "succeeded" and whole["events"] == events and len(whole["machines"]) == 2
     after = lab.call("GET", f"{base}/deploys/{d['id']}?follow=1&after={events[-2]['n']}")[1]
     assert [json.loads(l)["type"] for l in after.splitlines()] == ["done"]
+    assert lab.call("GET", f"{base}/deploys/{d['id']}?follow=1&after={events[-1]['n']}", timeout=4)[1] == b""
     lab.fails("GET", f"{base}/deploys/{d['id']}?follow=maybe", want=400)
     assert lab.ok("GET", base + "/scale") == {"groups": [{"name": "app", "count": 2}]}
 

@@ -34,9 +34,21 @@ static void getters_name_the_key(void **s)
 	assert_int_equal(n, 0);
 }
 
+static void depth_is_counted(void **s)
+{
+	struct err e;
+	cleanup_json json_t *j = NULL;
+	const char *text = "{\"a\":1,\"b\":[[],{\"c\":[\"x\"]}]}";
+	assert_ok(json_parse(text, strlen(text), &j, &e), e);
+	assert_true(json_is_deeper(j, 3));
+	assert_false(json_is_deeper(j, 4));
+	assert_false(json_is_deeper(json_object_get(j, "a"), 0));
+	assert_false(json_is_deeper(NULL, 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(strict_parse),
-		cmocka_unit_test(getters_name_the_key) };
+		cmocka_unit_test(getters_name_the_key), cmocka_unit_test(depth_is_counted) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
