@@ -73,7 +73,8 @@ void page_redirect(struct client *c, struct bytes path)
 		http1_put_text(&o, ":");
 		http1_put_u64(&o, c->w->https_port);
 	}
-	http1_put(&o, path);
+	/* "OPTIONS *" asks of the whole server */
+	http1_put(&o, path.len == 1 ? (struct bytes){ "/", 1 } : path);
 	http1_put_text(&o, "\r\n");
 	end(c, &o, (struct bytes){ 0 }, !c->x.req_done);
 }

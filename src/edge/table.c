@@ -58,6 +58,7 @@ int table_adopt(struct worker *w, int fd, struct err *e)
 		each_backend(w, old, -1);
 		table_unref(w, old);
 	}
+	upstream_end_replaced(w);
 	w->count->tables++;
 	w->count->table_serial = t->t.head->serial;
 	return 0;

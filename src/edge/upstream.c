@@ -24,13 +24,17 @@ struct upstream *upstream_get(struct worker *w, const struct route_backend *b)
 	for (struct upstream *u = *chain; u; u = u->next)
 		if (u->addr.in.sin_addr.s_addr == a.sin_addr.s_addr &&
 		    u->addr.in.sin_port == a.sin_port) {
-			u->refs++;
-			return u;
+			if (!strcmp(u->machine, b->machine)) {
+				u->refs++;
+				return u;
+			}
+			u->replaced = w->replaced = true;
 		}
 	struct upstream *u = calloc(1, sizeof(*u));
 	if (!u)
 		return NULL;
 	u->addr.in = a;
+	memcpy(u->machine, b->machine, sizeof(u->machine));
 	u->addr_len = sizeof(a);
 	u->refs = 1;
 	u->next = *chain;
@@ -93,6 +97,16 @@ void upstream_drop_idle(struct worker *w, struct upstream *u)
 	while (u->idle)
 		upconn_close(u->idle);
 	upstream_put(w, u);
+}
+
+void upstream_end_replaced(struct worker *w)
+{
+	for (struct client *c = w->clients, *next; w->replaced && c; c = next) {
+		next = c->next;
+		if (c->state == CLIENT_EXCHANGE && c->x.up && c->x.up->u->replaced)
+			client_close(c);
+	}
+	w->replaced = false;
 }
 
 static void on_upstream(struct watch *watch)

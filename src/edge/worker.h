@@ -32,6 +32,8 @@ struct upstream {
 		struct sockaddr_un un;
 	} addr;
 	socklen_t addr_len;
+	char machine[MACHINE_ID_LEN + 2];
+	bool replaced;        /* another machine has its address now */
 	unsigned refs;        /* tables that name it, and connections */
 	unsigned tables;      /* 0: it left; connections are not kept any more */
 	unsigned active;      /* requests under way */
@@ -147,6 +149,7 @@ struct worker {
 	struct table *table;
 	struct upstream *upstreams[UPSTREAM_PLACES];
 	struct upstream *api;
+	bool replaced; /* some upstream is */
 	char api_host[ROUTE_HOST_LEN_MAX + 1];
 	struct watch control;
 	struct tls *tls;
@@ -226,6 +229,8 @@ struct upconn *upconn_open(
 void upconn_close(struct upconn *uc);
 void upconn_keep(struct upconn *uc); /* back to its machine's kept ones */
 void upstream_drop_idle(struct worker *w, struct upstream *u);
+/* Ends all that still speaks to machines whose address has gone to another. */
+void upstream_end_replaced(struct worker *w);
 
 /* table.c */
 int table_adopt(struct worker *w, int fd, struct err *e) must_check;

@@ -307,6 +307,28 @@ def test_app_that_closes_kept_connections(lab):
     c.close()
 
 
+def test_an_address_that_goes_to_another_machine_takes_no_connection_along(lab):
+    b = lab.backend("heir")
+    lab.app("heir", b)
+    kept, quiet = lab.connection("heir"), lab.connect("heir")
+    quiet.sendall(f"GET /ws HTTP/1.1\r\nHost: heir.{BASE}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nx".encode())
+    got = b""
+    while not got.endswith(b"x"):
+        got += quiet.recv(4096)
+    kept.request("GET", "/")
+    assert kept.getresponse().read() == b"heir" and b.connections == 2
+    lab.publish()
+    quiet.sendall(b"y")  # the same machine in a new table changes nothing
+    assert quiet.recv(4096) == b"y"
+    lab.app("heir", b, machine={"id": "0" * 13 + "7"})
+    with contextlib.suppress(ConnectionResetError, ssl.SSLError):
+        assert quiet.recv(4096) == b""
+    kept.request("GET", "/")
+    assert kept.getresponse().read() == b"heir" and b.connections == 3
+    quiet.close()
+    kept.close()
+
+
 def test_bytes_nobody_asked_for_are_nobodys_answer():
     """They come on a kept connection in the same moment as the next client's request."""
     class Sure(Handler):
@@ -523,6 +545,8 @@ def test_force_https(lab):
     lab.app("forced", lab.backend(), force_https=True)
     out = lab.raw("forced", f"GET /a?b=c HTTP/1.1\r\nHost: forced.{BASE}\r\nConnection: close\r\n\r\n".encode(), tls=False)
     assert out.startswith(b"HTTP/1.1 301 ") and f"Location: https://forced.{BASE}:{lab.port}/a?b=c\r\n".encode() in out
+    out = lab.raw("forced", f"OPTIONS * HTTP/1.1\r\nHost: forced.{BASE}\r\nConnection: close\r\n\r\n".encode(), tls=False)
+    assert f"Location: https://forced.{BASE}:{lab.port}/\r\n".encode() in out
 
 
 def test_plain(lab):
