@@ -9,5 +9,6 @@
 int peer_check(int fd, const char *path, struct err *e) must_check;
 /* The same for a socket that is to be connected now: without waiting. */
 int peer_connect(int fd, const char *path, struct err *e) must_check;
-/* Must the peer be checked? False: root alone can put names into that folder. */
+/* Must the peer be checked? By its name: only machines' sockets lie in folders that are not the
+ * platform's own, and not every program that asks others may look at files. */
 bool peer_is_doubtful(const char *path);

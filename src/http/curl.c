@@ -33,7 +33,7 @@ static int collect_headers(const struct curl_ask *a, struct curl_slist **list, s
 	return r;
 }
 
-/* In a folder that is not root's, who listens is looked at before a byte is sent; so the connection
+/* In a machine's folder, who listens is looked at before a byte is sent; so the connection
  * is made here. (A connection that curl uses again was looked at when it was made.) */
 static int on_socket(void *path, curl_socket_t fd, curlsocktype purpose)
 {

@@ -62,25 +62,25 @@ static void only_the_folders_owner_may_answer(void **s)
 	assert_int_equal(chmod(root, 0755), 0);
 	folder("one", ONE);
 	folder("two", TWO);
-	pid_t one = listens("one/sock", ONE), two = listens("two/sock", TWO);
-	assert_ok(ask("one/sock"), e);
-	assert_ok(ask("two/sock"), e);
-	assert_int_equal(symlink("../two/sock", below("one/link")), 0);
-	assert_true(ask("one/link") < 0);
+	pid_t one = listens("one/link.sock", ONE), two = listens("two/link.sock", TWO);
+	assert_ok(ask("one/link.sock"), e);
+	assert_ok(ask("two/link.sock"), e);
+	assert_int_equal(symlink("../two/link.sock", below("one/other")), 0);
+	assert_true(ask("one/other") < 0);
 	assert_int_equal(e.code, ERR_FORBIDDEN);
 	assert_true(ask("one/none") < 0);
 	assert_int_equal(e.code, ERR_UNAVAILABLE);
 	/* what root itself put there is not doubted */
-	assert_true(peer_is_doubtful(below("one/sock")));
-	assert_int_equal(symlink("two/sock", below("link")), 0);
-	assert_false(peer_is_doubtful(below("link")));
-	assert_ok(ask("link"), e);
+	assert_int_equal(symlink("two/link.sock", below("link.sock")), 0);
+	assert_ok(ask("link.sock"), e);
+	assert_true(peer_is_doubtful(below("one/link.sock")));
+	assert_false(peer_is_doubtful(below("etcd.sock")));
 	kill(one, SIGKILL);
 	kill(two, SIGKILL);
 	waitpid(one, NULL, 0);
 	waitpid(two, NULL, 0);
-	static const char *const made[] = { "one/sock", "one/link", "one", "two/sock", "two",
-		"link", "" };
+	static const char *const made[] = { "one/link.sock", "one/other", "one", "two/link.sock",
+		"two", "link.sock", "" };
 	for (size_t i = 0; i < countof(made); i++)
 		assert_int_equal(remove(below(made[i])), 0);
 }
