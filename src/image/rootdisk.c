@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-enum { BUILD_MAX_MS = 30 * 60 * 1000 };
+enum { BUILD_MAX_MS = 30 * 60 * 1000, END_MAX_MS = 2000, LOOK_MS = 10 };
 
 /* From the merger to us, whole or not at all: smaller than PIPE_BUF. */
 struct report {
@@ -111,13 +111,27 @@ out:
 	return r;
 }
 
-/* 1: something came; 0: the end. */
+/* What an image's names, or a merger that they took over, have the children say: letters for a
+ * terminal, no commands to it. */
+static void make_plain(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
+/* 1: something came; 0: the end. Reports come whole; waiting for the rest of one could last for
+ * ever. */
 static int take_report(struct children *c, const struct rootdisk *d)
 {
 	struct report m;
-	if (io_read_all(c->reports, &m, sizeof(m)) < 0)
+	ssize_t n = read(c->reports, &m, sizeof(m));
+	if (n < 0 && errno == EINTR)
+		return 1;
+	if (n != (ssize_t)sizeof(m))
 		return 0;
 	m.text[sizeof(m.text) - 1] = 0;
+	make_plain(m.text);
 	if (m.final)
 		c->last = m;
 	else if (d->conn >= 0)
@@ -160,13 +174,21 @@ static int watch(struct children *c, const struct rootdisk *d, struct err *e)
 	return 0;
 }
 
+/* Their pipes are closed, so they are about to end; one that is not would hold the converter's
+ * lock. */
 static int end_of(pid_t *pid, bool now)
 {
 	int status = -1;
 	if (*pid <= 0)
 		return -1;
-	if (now)
-		kill(*pid, SIGKILL);
+	for (int ms = 0; !now && ms < END_MAX_MS; ms += LOOK_MS) {
+		if (waitpid(*pid, &status, WNOHANG) == *pid) {
+			*pid = 0;
+			return status;
+		}
+		(void)poll(NULL, 0, LOOK_MS);
+	}
+	kill(*pid, SIGKILL);
 	while (waitpid(*pid, &status, 0) < 0 && errno == EINTR)
 		;
 	*pid = 0;
@@ -185,6 +207,7 @@ static int verdict(struct children *c, int r, struct err *e)
 		return err_set(e, c->last.code, "%s", c->last.text);
 	if (writer_failed || c->said_len) {
 		c->said[strcspn(c->said, "\n")] = 0;
+		make_plain(c->said);
 		return err_set(e, ERR_IMAGE, "tar2sqfs could not write the root disk: %s", c->said);
 	}
 	if (!c->last.final && WIFSIGNALED(merged))
