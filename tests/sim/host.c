@@ -270,7 +270,8 @@ static void keep_copy(struct real *m, const struct desired *d)
 	m->has_copy = true;
 }
 
-static struct machine_facts facts_of(const struct sim_host *h, const struct real *m)
+static struct machine_facts facts_of(
+    const struct sim *s, const struct sim_host *h, const struct real *m)
 {
 	return (struct machine_facts){ .trusted = h->trusted,
 		.busy = m->image_until != 0,
@@ -287,7 +288,8 @@ static struct machine_facts facts_of(const struct sim_host *h, const struct real
 		.root = m->r.root[0] != 0,
 		.link_known = m->link_known && m->saw_link && m->link_pid,
 		.phase = m->phase,
-		.link_generation = m->link_generation,
+		.link_generation =
+		    s->plant == PLANT_SKIPPED_STEP ? m->r.generation : m->link_generation,
 		.link_exit = m->link_exit,
 		.log_left = m->log_left,
 		.exit_told = m->exit_told && m->saw_generation == m->r.generation,
@@ -433,7 +435,7 @@ static bool one_action(struct sim *s, struct sim_host *h, struct real *m)
 {
 	static struct machine_plan plan;
 	const struct desired *d = desired_of(h, m);
-	struct machine_facts f = facts_of(h, m);
+	struct machine_facts f = facts_of(s, h, m);
 	machine_decide(d, &f, &m->r, boot_ms(s, h), wall_ms(s), &plan);
 	enum machine_state was = m->r.state;
 	m->r = plan.next;

@@ -8,7 +8,7 @@
 
 enum { HOSTS = 2, MACHINES_MAX = 96, STORY_MAX = 600, TICK_MS = 100 };
 
-enum plant { PLANT_NONE, PLANT_DOUBLE_START, PLANT_NO_CORDON };
+enum plant { PLANT_NONE, PLANT_DOUBLE_START, PLANT_NO_CORDON, PLANT_SKIPPED_STEP };
 
 /* What is really there of one machine on one host. */
 struct real {
