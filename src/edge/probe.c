@@ -5,7 +5,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { RUNNING_MAX = 256, RETRY_MS = 50 };
+/* A check may wait for long, and a machine has up to RECORD_CHECKS_MAX: so many that no
+ * organisation's silent machines keep the others' from being checked. */
+enum { RUNNING_MAX = 4096, RETRY_MS = 50 };
 
 static void run(struct probes *ps);
 
