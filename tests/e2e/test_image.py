@@ -453,7 +453,7 @@ def test_the_converter_returns_after_being_killed_and_leaves_nothing(c):
     image = Image([entry(f"f{i}", os.urandom(100000)) for i in range(300)])
     c.upload(image)
     ipc = Ipc(c.converter.path, "ward-agent")
-    ipc.sock.send(struct.pack(ASK, CONVERT, 1, 7, b"", image.digest.encode(), 0, 0))
+    ipc.sock.send(struct.pack(ASK, CONVERT, 1, 7, b"", image.digest.encode()))
     images = f"{c.lib}/images"
     end = time.monotonic() + 20
     while not [n for n in os.listdir(images) if n.startswith(".making")] and time.monotonic() < end:
