@@ -205,7 +205,9 @@ static const struct schema init = OBJECT(((const struct schema_field[]){
 }));
 static const struct schema cpu_kind = ONE_OF("", "shared", "performance"), cpus = INT(0, 32),
 			   memory = INT(0, 262144),
-			   persist = ONE_OF("", "never", "always", "restart");
+			   /* a root disk that outlives a stop waits for volumes: taking the
+			      others and losing the data would be a lie */
+    persist = ONE_OF("", "never");
 static const struct schema guest = OBJECT(((const struct schema_field[]){
     { "cpu_kind", &cpu_kind, 0 },
     { "cpus", &cpus, 0 },
@@ -215,7 +217,7 @@ static const struct schema guest = OBJECT(((const struct schema_field[]){
     { "gpu_kind", &any, FIELD_LATER },
     { "host_dedication_id", &any, FIELD_LATER },
     { "kernel_args", &any, FIELD_LATER },
-    { "persist_rootfs", &persist, FIELD_IDLE },
+    { "persist_rootfs", &persist, 0 },
     { NULL, NULL, 0 },
 }));
 static const struct schema guest_path = { .kind = SCHEMA_STRING,
@@ -269,7 +271,7 @@ const struct schema schema_metadata_map = { .kind = SCHEMA_MAP,
 static const struct schema rootfs_gb = INT(0, 500);
 static const struct schema rootfs = OBJECT(((const struct schema_field[]){
     { "size_gb", &rootfs_gb, 0 },
-    { "persist", &persist, FIELD_IDLE },
+    { "persist", &persist, 0 },
     { NULL, NULL, 0 },
 }));
 static const struct schema image = { .kind = SCHEMA_STRING,

@@ -98,6 +98,11 @@ static void refuses_what_is_not_built(void **state)
 	    "config.guest.gpus");
 	refuses(s, "{\"config\":{\"image\":\"a\",\"schedule\":\"daily\"}}", ERR_UNSUPPORTED,
 	    "config.schedule");
+	/* data that would be lost at the next stop */
+	refuses(s, "{\"config\":{\"image\":\"a\",\"rootfs\":{\"persist\":\"always\"}}}",
+	    ERR_INVALID, "config.rootfs.persist");
+	refuses(s, "{\"config\":{\"image\":\"a\",\"guest\":{\"persist_rootfs\":\"restart\"}}}",
+	    ERR_INVALID, "config.guest.persist_rootfs");
 	assert_ok(
 	    check(s, "{\"config\":{\"image\":\"a\",\"schedule\":\"\",\"guest\":{\"gpus\":0}}}",
 		false),
