@@ -9,8 +9,10 @@ import wardtest
 
 @pytest.fixture(scope="session")
 def platform():
-    """One platform for all tests that do not hurt it."""
-    with wardtest.Platform() as p:
+    """One platform for all tests that do not hurt it. One registry on this machine may be reached over plain HTTP."""
+    registry = f"127.0.0.1:{wardtest.free_port()}"
+    with wardtest.Platform(config=f'[registry]\ninsecure = ["{registry}"]') as p:
+        p.registry = registry
         yield p
         p.stop()
         assert not p.leftovers()

@@ -217,8 +217,12 @@ def push(platform, archive):
 def test_destroy_leaves_nothing(platform, app, images):
     app("gone", images["one"])
     assert platform.machine_leftovers()
+    [m], ident = platform.machines("gone"), platform.api("GET", "/v1/apps/gone", want=200)["id"]
+    of_it = lambda: [k for k in platform.keys() if ident in k or m["id"] in k or k == "names/gone" or k.startswith("requests/")]
+    assert {f"apps/{ident}/app", "names/gone", f"desired/host1/{m['id']}"} <= set(of_it())
     platform.ward("apps", "destroy", "gone", "--yes")
     platform.wait_clean()
+    wait_for("its keys to be gone", lambda: not of_it(), 20)
     assert platform.api("GET", "/v1/apps/gone")[0] == 404
 
 
@@ -238,6 +242,18 @@ def test_a_websocket_reaches_the_app(platform, app, images):
     s.sendall(b"\x81\x85\0\0\0\0hello")
     assert s.recv(100) == b"\x81\x05hello"
     s.close()
+
+
+def test_what_does_not_fit_is_refused(platform, images):
+    platform.api("POST", "/v1/apps", {"app_name": "big", "org_slug": "personal"}, want=201)
+    [host] = platform.api("GET", "/v1/hosts", want=200)["hosts"]
+    digest = push(platform, images["one"])
+    guest = {"cpus": 1, "memory_mb": (host["memory_mib"] // 256 + 1) * 256, "cpu_kind": "shared"}
+    status, body = platform.api("POST", "/v1/apps/big/machines", {"config": {"image": digest, "guest": guest}})
+    assert status == 422 and body["status"] == "insufficient-capacity", (status, body)
+    assert body["details"]["next"] and "memory" in body["error"] + body["details"]["cause"], body
+    assert not platform.machines("big")
+    platform.ward("apps", "destroy", "big", "--yes")
 
 
 # ---- what goes wrong is told with a code, the cause and the next step ----

@@ -7,7 +7,7 @@
 
 Everything it made is gone at the end, and leftovers() says what is not.
 """
-import http.client, json, os, pathlib, re, secrets, shutil, signal, socket, ssl, subprocess, time
+import base64, http.client, json, os, pathlib, re, secrets, shutil, signal, socket, ssl, struct, subprocess, time
 
 import openapi
 
@@ -169,7 +169,8 @@ key_file = true
         left += [f"mount {l.split()[1]}" for l in open("/proc/mounts") if str(self.root) in l.split()[1]]
         for base, dirs, _ in os.walk("/sys/fs/cgroup"):
             left += [f"cgroup {base}/{d}" for d in dirs if d == self.instance]
-        left += [f"link {l}" for l in os.listdir("/sys/class/net") if l.startswith(self.instance)]
+        left += [f"link {l}" for l in os.listdir("/sys/class/net") if self.instance in l]
+        left += [f"folder {d}" for d in (f"/etc/{self.instance}", f"/var/lib/{self.instance}", f"/run/{self.instance}") if os.path.exists(d)]
         tables = subprocess.run(["nft", "list", "tables"], stdout=subprocess.PIPE, text=True).stdout
         left += [f"nft {t}" for t in tables.splitlines() if self.instance in t]
         return left
@@ -178,6 +179,9 @@ key_file = true
         """What a destroyed machine must not leave while the platform runs on."""
         left = [f"folder {d}" for base in (self.lib, self.run) for d in (base / "machines").glob("*") if re.fullmatch("[0-9a-f]{14}", d.name)]
         mine = processes(lambda pid, uid, cmd: uid in MACHINE_UIDS and self.in_instance(pid))
+        left += [f"cgroup {base}/{d}" for base, dirs, _ in os.walk("/sys/fs/cgroup") if base.endswith(f"/{self.instance}")
+                 for d in dirs if re.fullmatch("[0-9a-f]{14}", d)]
+        left += [f"mount {l.split()[1]}" for l in open("/proc/mounts") if str(self.root) in l and "/machines/" in l.split()[1]]
         return left + [f"process {p}" for p in mine] + [f"tap {t}" for t in self.taps()]
 
     def wait_clean(self, timeout=60):
@@ -225,7 +229,7 @@ key_file = true
                 except OSError:
                     pass
         for l in os.listdir("/sys/class/net"):
-            if l.startswith(self.instance):
+            if self.instance in l:
                 subprocess.run(["ip", "link", "del", l], stderr=subprocess.DEVNULL)
         shutil.rmtree(self.root, ignore_errors=True)
 
@@ -243,6 +247,28 @@ key_file = true
                 continue
             if text.strip():
                 print(f"-- {f.name}\n{text}")
+
+    def keys(self):
+        """Every key in the store, read as etcd's root with the password that wardd would get from the vault."""
+        ask, answer = struct.Struct("=IIQ24s96sII"), struct.Struct("=IIQiI240sII")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            s.connect(str(self.run / "vault.sock"))
+            s.send(ask.pack(3, 1, 7, b"store-password", b"root", 0, 0))
+            got = s.recv(65536)
+        assert answer.unpack_from(got)[3] == 0, got
+        password = got[answer.size:].hex()
+
+        def call(path, body, token=""):
+            c = UnixConnection(self.run / "etcd.sock", 10)
+            c.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **({"Authorization": token} if token else {})})
+            r = c.getresponse()
+            out = json.loads(r.read())
+            c.close()
+            assert r.status == 200, (path, out)
+            return out
+        token = call("/v3/auth/authenticate", {"name": "root", "password": password})["token"]
+        found = call("/v3/kv/range", {"key": "AA==", "range_end": "AA==", "keys_only": True}, token).get("kvs", [])
+        return sorted(base64.b64decode(kv["key"]).decode() for kv in found)
 
     # ---- asking it ----
     def request(self, method, path, body=None, headers=None, timeout=90, token=True):
