@@ -22,7 +22,9 @@ int http_call(const char *socket_path, const char *method, const char *path,
     const char *const *headers, struct bytes body, size_t max, int timeout_ms,
     struct http_reply *ret, struct err *e)
 {
-	struct curl_ask ask = { .socket_path = socket_path,
+	struct curl_peer peer = { socket_path, -1 };
+	struct curl_ask ask = { .peer = &peer,
+		.socket_path = socket_path,
 		.method = method,
 		.path_or_url = path,
 		.headers = headers,

@@ -1,7 +1,6 @@
 #include "http/curl.h"
 #include "base/peer.h"
 #include "base/str.h"
-#include <fcntl.h>
 #include <strings.h>
 
 static bool has_header(const char *const *headers, const char *name)
@@ -33,16 +32,34 @@ static int collect_headers(const struct curl_ask *a, struct curl_slist **list, s
 	return r;
 }
 
-/* In a machine's folder, who listens is looked at before a byte is sent; so the connection
- * is made here. (A connection that curl uses again was looked at when it was made.) */
-static int on_socket(void *path, curl_socket_t fd, curlsocktype purpose)
+/* In a machine's folder, who listens is looked at before the request is sent. A connection that
+ * curl uses again was looked at when it was made. */
+static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
+	struct curl_peer *p = arg;
+	p->fd = fd;
+	return CURL_SOCKOPT_OK;
+}
+
+static int on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	struct curl_peer *p = arg;
 	struct err e;
-	if (!peer_is_doubtful(path))
-		return CURL_SOCKOPT_OK;
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || peer_connect(fd, path, &e) < 0)
-		return CURL_SOCKOPT_ERROR;
-	return CURL_SOCKOPT_ALREADY_CONNECTED;
+	return p->fd < 0 || peer_check(p->fd, p->path, &e) == 0 ? CURL_PREREQFUNC_OK
+								: CURL_PREREQFUNC_ABORT;
+}
+
+static CURLcode check_peer(CURL *h, struct curl_peer *p)
+{
+	p->fd = -1;
+	CURLcode rc = curl_easy_setopt(h, CURLOPT_SOCKOPTFUNCTION, on_socket);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(h, CURLOPT_SOCKOPTDATA, p);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(h, CURLOPT_PREREQFUNCTION, on_connected);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(h, CURLOPT_PREREQDATA, p);
+	return rc;
 }
 
 static CURLcode set_target(CURL *h, const struct curl_ask *a)
@@ -56,10 +73,8 @@ static CURLcode set_target(CURL *h, const struct curl_ask *a)
 		rc = curl_easy_setopt(h, CURLOPT_URL, url.data);
 		if (rc == CURLE_OK)
 			rc = curl_easy_setopt(h, CURLOPT_UNIX_SOCKET_PATH, a->socket_path);
-		if (rc == CURLE_OK)
-			rc = curl_easy_setopt(h, CURLOPT_SOCKOPTFUNCTION, on_socket);
-		if (rc == CURLE_OK)
-			rc = curl_easy_setopt(h, CURLOPT_SOCKOPTDATA, a->socket_path);
+		if (rc == CURLE_OK && peer_is_doubtful(a->socket_path))
+			rc = check_peer(h, a->peer);
 	}
 	buf_done(&url);
 	return rc;
@@ -134,7 +149,7 @@ int curl_failed(CURL *h, CURLcode rc, const struct curl_ask *a, struct err *e)
 		return err_set(
 		    e, ERR_TIMEOUT, "%s did not answer within %d ms", who, a->timeout_ms);
 	case CURLE_OUT_OF_MEMORY: return err_set(e, ERR_NO_MEMORY, "no memory to call %s", who);
-	case CURLE_ABORTED_BY_CALLBACK: /* on_socket's */
+	case CURLE_ABORTED_BY_CALLBACK: /* on_connected's */
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_COULDNT_RESOLVE_HOST:
 		return err_set(e, ERR_UNAVAILABLE, "nothing answers at %s", who);

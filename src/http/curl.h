@@ -3,8 +3,13 @@
 #include "http/client.h"
 #include <curl/curl.h>
 
+struct curl_peer {
+	const char *path;
+	int fd; /* of the connection made; -1: none */
+};
+
 struct curl_ask {
-	/* socket_path must outlive the handle */
+	struct curl_peer *peer; /* with socket_path in it; outlives the handle */
 	const char *socket_path, *method, *path_or_url;
 	const char *const *headers;
 	struct bytes body;

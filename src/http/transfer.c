@@ -21,6 +21,7 @@ struct http_transfer {
 	struct buf body;
 	char *who; /* the socket, or the url; for errors */
 	int timeout_ms;
+	struct curl_peer peer;
 	bool to_socket, cancelled, refused, too_large, paused;
 };
 
@@ -292,7 +293,9 @@ int http_start(struct http_client *c, const char *socket_path, const char *metho
 		.timeout_ms = timeout_ms,
 		.to_socket = socket_path != NULL };
 	buf_init(&t->body, max);
-	struct curl_ask ask = { .socket_path = socket_path ? who : NULL,
+	t->peer.path = who;
+	struct curl_ask ask = { .peer = &t->peer,
+		.socket_path = socket_path,
 		.method = method,
 		.path_or_url = path_or_url,
 		.headers = headers,

@@ -6,12 +6,13 @@
 #include "http/server.h"
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
 static sd_event *loop;
 static struct http_server *server;
-static char path[64];
+static char folder[48], path[64];
 static int listener;
 static pid_t child;
 
@@ -52,8 +53,12 @@ static void serve(void)
 
 static int setup(void **state)
 {
-	snprintf(path, sizeof(path), "/tmp/ward-http-client-test-%d.sock", getpid());
+	/* a machine's, so that who listens there is checked too */
+	snprintf(folder, sizeof(folder), "/tmp/ward-http-client-test-%d", getpid());
+	snprintf(path, sizeof(path), "%s/link.sock", folder);
 	unlink(path);
+	(void)mkdir(folder, 0755);
+	assert_int_equal(chown(folder, geteuid(), getegid()), 0);
 	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	assert_true(str_copy(a.sun_path, sizeof(a.sun_path), path));
@@ -93,6 +98,7 @@ static int teardown(void **state)
 	}
 	close(listener);
 	unlink(path);
+	rmdir(folder);
 	return 0;
 }
 
@@ -140,6 +146,23 @@ static void fails_with_a_cause(void **state)
 	    http_call("/tmp/ward-nobody.sock", "GET", "/", NULL, none, 4, 2000, &reply, &e),
 	    -EAGAIN);
 	assert_int_equal(e.code, ERR_UNAVAILABLE);
+}
+
+/* The listener is this process's user; as long as the folder is another's, nothing is asked. */
+static void who_listens_must_own_a_machines_folder(void **state)
+{
+	struct err e;
+	struct http_reply reply;
+	struct bytes none = { 0 };
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chown(folder, 54321, 54321), 0);
+	assert_int_equal(
+	    http_call(path, "GET", "/echo", NULL, none, 100, 2000, &reply, &e), -EAGAIN);
+	assert_int_equal(e.code, ERR_UNAVAILABLE);
+	assert_int_equal(chown(folder, 0, 0), 0);
+	assert_ok(http_call(path, "GET", "/echo", NULL, none, 100, 2000, &reply, &e), e);
+	buf_done(&reply.body);
 }
 
 /* ---- transfers ---- */
@@ -262,6 +285,7 @@ int main(void)
 		CHILD(calls_and_answers),
 		CHILD(calls_with_json),
 		CHILD(fails_with_a_cause),
+		CHILD(who_listens_must_own_a_machines_folder),
 		LOOP(transfers_on_the_loop),
 		LOOP(cancelled_transfers_do_not_call_back),
 		LOOP(a_paused_transfer_waits),
