@@ -28,7 +28,7 @@ struct client {
 /* A datagram that was sent upstream. */
 struct pending {
 	struct server *server;
-	struct bucket *bucket;
+	uint32_t *machine, *network; /* counts that it is in */
 	struct sockaddr_in6 from;
 	size_t len;
 	uint8_t query[PACKET_QUERY_MAX];
@@ -74,17 +74,18 @@ static void refresh(struct server *s)
 	load(s);
 }
 
-static struct bucket *bucket_of(struct server *s, const struct in6_addr *from)
+/* Where a machine's (its /112) or an organisation's (its /48) are counted. */
+enum { MACHINE = 14, NETWORK = 6 };
+static size_t place_of(const struct server *s, const struct in6_addr *from, size_t prefix)
 {
 	uint64_t h;
-	crypto_shorthash((uint8_t *)&h, from->s6_addr, 14,
-	    (const uint8_t *)s->bucket_key); /* a machine's /112 */
-	return &s->bucket[h % countof(s->bucket)];
+	crypto_shorthash((uint8_t *)&h, from->s6_addr, prefix, (const uint8_t *)s->bucket_key);
+	return h % SERVER_BUCKETS;
 }
 
 static bool may_ask(struct server *s, const struct in6_addr *from)
 {
-	struct bucket *b = bucket_of(s, from);
+	struct bucket *b = &s->bucket[place_of(s, from, MACHINE)];
 	uint64_t now = clock_mono_ms();
 	uint64_t more = (now - b->at_ms) * SERVER_RATE / 1000;
 	if (more) {
@@ -115,22 +116,30 @@ static void on_upstream_udp(void *arg, const uint8_t *answer, size_t len)
 	uint8_t *own = answer ? NULL : packet_refuse(p->query, p->len, LDNS_RCODE_SERVFAIL, &len);
 	reply(p->server, &p->from, answer ? answer : own, len);
 	free(own);
-	p->bucket->pending--;
+	--*p->machine;
+	--*p->network;
 	free(p);
 }
 
 static void forward_udp(
     struct server *s, const struct sockaddr_in6 *from, const uint8_t *query, size_t len)
 {
-	struct bucket *b = bucket_of(s, &from->sin6_addr);
-	struct pending *p = b->pending < SERVER_PENDING_MAX ? malloc(sizeof(*p)) : NULL;
+	uint32_t *machine = &s->bucket[place_of(s, &from->sin6_addr, MACHINE)].pending,
+		 *network = &s->network_pending[place_of(s, &from->sin6_addr, NETWORK)];
+	bool room = *machine < SERVER_PENDING_MAX && *network < SERVER_PENDING_NETWORK_MAX;
+	struct pending *p = room ? malloc(sizeof(*p)) : NULL;
 	struct exchange *x;
 	if (p) {
-		*p = (struct pending){ .server = s, .bucket = b, .from = *from, .len = len };
+		*p = (struct pending){ .server = s,
+			.machine = machine,
+			.network = network,
+			.from = *from,
+			.len = len };
 		memcpy(p->query, query, len);
 	}
 	if (p && upstream_ask(s->up, query, len, false, on_upstream_udp, p, &x) == 0) {
-		b->pending++;
+		++*machine;
+		++*network;
 		return;
 	}
 	free(p);
@@ -283,14 +292,16 @@ static int on_idle(sd_event_source *source, uint64_t now, void *arg)
 static struct client **place(struct server *s, const struct in6_addr *from)
 {
 	struct client **unused = NULL;
-	unsigned own = 0;
+	unsigned own = 0, network = 0;
 	for (size_t i = 0; i < countof(s->client); i++) {
 		if (!s->client[i])
 			unused = &s->client[i];
-		else if (!memcmp(&s->client[i]->from, from, 14))
-			own++;
+		else {
+			own += !memcmp(&s->client[i]->from, from, MACHINE);
+			network += !memcmp(&s->client[i]->from, from, NETWORK);
+		}
 	}
-	return own < SERVER_PER_ASKER_MAX ? unused : NULL;
+	return own < SERVER_PER_ASKER_MAX && network < SERVER_PER_NETWORK_MAX ? unused : NULL;
 }
 
 static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg)

@@ -6,12 +6,16 @@
 
 enum {
 	SERVER_CONNECTIONS_MAX = 64,
-	SERVER_PER_ASKER_MAX = 4, /* of those */
+	SERVER_PER_ASKER_MAX = 4,    /* of those, and */
+	SERVER_PER_NETWORK_MAX = 32, /* of one organisation's machines together */
 	SERVER_IDLE_MS = 10000,
-	SERVER_RATE = 100,       /* questions a second of one machine, and */
-	SERVER_BURST = 400,      /* at once */
-	SERVER_PENDING_MAX = 64, /* of one machine's datagrams upstream: silence there is not to
-				    cost the others their places */
+	SERVER_BUCKETS = 4096,
+	SERVER_RATE = 100,  /* questions a second of one machine, and */
+	SERVER_BURST = 400, /* at once */
+	/* Datagrams upstream of one machine, and of one organisation: silence there is not to cost
+	   the others their places */
+	SERVER_PENDING_MAX = 64,
+	SERVER_PENDING_NETWORK_MAX = UPSTREAM_PENDING_MAX / 2,
 };
 
 struct server {
@@ -27,7 +31,8 @@ struct server {
 	struct bucket {
 		uint64_t at_ms;
 		uint32_t tokens, pending;
-	} bucket[4096];
+	} bucket[SERVER_BUCKETS];
+	uint32_t network_pending[SERVER_BUCKETS];
 	uint64_t bucket_key[2];
 	struct client *client[SERVER_CONNECTIONS_MAX];
 };

@@ -2,7 +2,7 @@
 
    asker (fdaa:0:7::..., fdaa:0:8::...) --- veth --- [fdaa::3]:53 ward-dns --- veth --- upstream resolver (the test)
 """
-import json, os, shutil, socket, struct, tempfile, threading, time
+import contextlib, json, os, shutil, socket, struct, tempfile, threading, time
 
 import pytest
 
@@ -364,3 +364,25 @@ def test_silence_upstream_costs_one_machine_its_own_places_only(lab):
         with pytest.raises(TimeoutError):
             s.recv(4096)
         assert lab.ask("example.org", source=OTHER)["answers"] == ["2001:db8::77"]
+
+
+def test_one_organisation_cannot_take_all_places(lab):
+    many = [f"fdaa:0:7:0:1:0:{n:x}:2" for n in range(0x20, 0x31)]
+    for a in many:
+        lab.asker("ip", "-6", "addr", "add", a + "/128", "dev", "eth0", "nodad")
+        lab.inside("ip", "-6", "route", "add", a, "dev", "ta")
+
+    def udp(a):
+        s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        s.bind((a, 0))
+        return s
+    with contextlib.ExitStack() as stack:
+        for a in many:
+            s = stack.enter_context(lab.asker.inside(lambda: udp(a)))
+            for i in range(60):
+                s.sendto(query("black.hole", AAAA, ident=i), ("fdaa::3", 53))
+            for _ in range(4):
+                stack.enter_context(lab.connect(a))
+        assert lab.ask("example.org", source=OTHER)["answers"] == ["2001:db8::77"]
+        with lab.connect(OTHER) as s:
+            assert lab.over_tcp(s, "shop.internal", AAAA)["answers"]
