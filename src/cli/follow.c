@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "cli/api.h"
 #include "cli/out.h"
+#include <signal.h>
 
 enum { RETRY_MAX_MS = 4000, GIVE_UP_MS = 180000 };
 
@@ -101,6 +102,16 @@ static int verdict(struct cli *c, struct api *api, const char *app, const char *
 	    *reason ? reason : "no reason was recorded");
 }
 
+/* Ctrl-C ends the watching alone. */
+static void on_interrupt(int sig)
+{
+	static const char said[] =
+	    "\nthe deploy goes on in the platform; `ward releases` tells how it ends\n";
+	ssize_t ignored = write(STDERR_FILENO, said, sizeof(said) - 1);
+	(void)ignored;
+	_exit(128 + sig);
+}
+
 int follow_deploy(struct cli *c, const char *app, const json_t *answer, struct err *e)
 {
 	const char *id = json_string_value(json_object_get(answer, "id"));
@@ -118,6 +129,7 @@ int follow_deploy(struct cli *c, const char *app, const json_t *answer, struct e
 		return 0;
 	}
 	struct follow f = { .c = c };
+	signal(SIGINT, on_interrupt);
 	r = watch(&f, api, app, id, e);
 	return r == 0 ? verdict(c, api, app, id, e) : r;
 }

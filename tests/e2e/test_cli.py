@@ -5,7 +5,7 @@
 What people and scripts rely on: stdout is data, stderr the rest, exit codes, the error's code, cause and next step; only missing blobs are
 uploaded; no log line lost or doubled when the connection breaks; consoles with a terminal.
 """
-import base64, contextlib, hashlib, http.server, json, os, pathlib, pty, re, select, socket, socketserver, ssl, struct, subprocess, threading, time
+import base64, contextlib, hashlib, http.server, json, os, pathlib, pty, re, select, signal, socket, socketserver, ssl, struct, subprocess, threading, time
 
 import pytest
 
@@ -344,6 +344,26 @@ def whole(r, after):
     r.lines([{"type": "heartbeat", "at": "now"}] + [e for e in EVENTS if e["n"] > after])
 
 
+def test_ctrl_c_ends_the_watching_and_says_that_the_deploy_goes_on(ward, api, image):
+    watching, over = threading.Event(), threading.Event()
+
+    def follow(r, after):
+        watching.set()
+        over.wait(20)
+
+    deploy_routes(api, follow)
+    file(ward, GOOD)
+    p = subprocess.Popen([WARD, "deploy", "--image", image], cwd=ward.folder, env={"WARD_API_URL": api.url, "WARD_API_TOKEN": "t", "HOME": str(ward.folder)},
+                         stderr=subprocess.PIPE, text=True)
+    try:
+        assert watching.wait(20)
+        p.send_signal(signal.SIGINT)
+        assert "the deploy goes on" in p.communicate(timeout=10)[1] and p.returncode == 130
+    finally:
+        over.set()
+        p.kill()
+
+
 def test_a_deploy_creates_the_app_uploads_what_is_missing_and_follows(ward, api, image):
     deploy_routes(api, whole)
     file(ward, GOOD + '[env]\nA = "1"\n')
@@ -550,6 +570,9 @@ def test_machine_reading(ward, api):
     assert "fdaa::1" in ward("machine", "status", MACHINE).stdout
     out = ward("machine", "events", MACHINE).stdout
     assert "exit code 3" in out and "out of memory" in out and "2026-01-02T03:04:05" in out
+    api.routes["GET", f"{base}/versions"] = [{"version": "01J0000000000000000000000B", "user_config": {"image": "shop:2", "guest": {"memory_mb": 256}}}]
+    assert re.search("01J0000000000000000000000B +shop:2 +256", ward("machine", "versions", MACHINE).stdout)
+    assert json.loads(ward("machine", "versions", MACHINE, "--json").stdout)[0]["user_config"]["image"] == "shop:2"
     assert "[::]:8080" in ward("machine", "ps", MACHINE).stdout
     assert ward("machine", "metadata", MACHINE, "k.1=v", "old=").stdout == "a=b\n"
     assert json.loads(api.asked("POST", ".*metadata/k.1")[0][2]) == {"value": "v"} and api.asked("DELETE", ".*metadata/old")
