@@ -1,4 +1,4 @@
-/* What there is to read of one machine: status, events, processes. */
+/* What there is to read of one machine: status, events, versions, processes. */
 #include "base/clock.h"
 #include "cli/api.h"
 #include "cli/app.h"
@@ -100,6 +100,29 @@ static int run_events(struct cli *c, struct err *e)
 	return 0;
 }
 
+static int run_versions(struct cli *c, struct err *e)
+{
+	cleanup_json json_t *list = NULL;
+	int r = get(c, "/versions", &list, e);
+	if (r < 0)
+		return r;
+	if (c->json) {
+		out_json(list);
+		return 0;
+	}
+	struct table t;
+	table_head(&t, "VERSION", "IMAGE", "MEMORY");
+	size_t i;
+	json_t *v;
+	json_array_foreach (list, i, v) {
+		const json_t *config = json_object_get(v, "user_config");
+		table_row(&t, text_of(v, "version"), text_of(config, "image"),
+		    text_of(json_object_get(config, "guest"), "memory_mb"));
+	}
+	table_print(&t);
+	return 0;
+}
+
 static int run_ps(struct cli *c, struct err *e)
 {
 	cleanup_json json_t *list = NULL;
@@ -142,6 +165,10 @@ const struct command cmd_machine_events = { .name = "machine events",
 	.summary = "what happened to a machine, newest first",
 	ONE_MACHINE,
 	.run = run_events };
+const struct command cmd_machine_versions = { .name = "machine versions",
+	.summary = "the present version, and the one before it while a deploy may put it back",
+	ONE_MACHINE,
+	.run = run_versions };
 const struct command cmd_machine_ps = {
 	.name = "machine ps", .summary = "the processes in a machine", ONE_MACHINE, .run = run_ps
 };
