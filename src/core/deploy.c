@@ -362,8 +362,10 @@ static bool wait_start(struct deploying *c, struct world_machine *m)
 		 streq(m->o.instance_id, m->d.instance_id))
 		return true;
 	else if (waited(c, c->next.wait_timeout_ms))
-		fail(c, m->id, "machine %s did not start within %lld seconds", m->id,
-		    (long long)c->next.wait_timeout_ms / 1000);
+		fail(c, m->id, "machine %s did not start within %lld seconds%s%.150s", m->id,
+		    (long long)c->next.wait_timeout_ms / 1000,
+		    m->has_observed && m->o.reason[0] ? ": " : "",
+		    m->has_observed ? m->o.reason : "");
 	return false;
 }
 

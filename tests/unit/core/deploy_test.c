@@ -23,7 +23,9 @@ static void observe(struct plane *p, const struct world_machine *m, const char *
 	plane_put(p, key,
 	    json_pack("{s:i,s:s,s:s,s:s,s:i,s:i,s:s}", "v", 1, "id", id, "state", state,
 		"instance_id", instance, "generation", 1, "restarts", restarts, "reason",
-		restarts ? "the app exited with code 9" : ""));
+		restarts                   ? "the app exited with code 9"
+		: streq(state, "starting") ? "image-prepare: no such registry"
+					   : ""));
 	if (!check)
 		return;
 	snprintf(key, sizeof(key), "observed/%s/checks/%s", host, id);
@@ -45,6 +47,8 @@ static void follow(struct plane *p, const char *bad_image, const char *bad_check
 			observe(p, m, "destroyed", NULL, 0);
 		else if (m->d.want == WANT_STOPPED)
 			observe(p, m, "stopped", NULL, 0);
+		else if (bad && bad_check && streq(bad_check, "no image"))
+			observe(p, m, "starting", NULL, 0);
 		else
 			observe(
 			    p, m, "started", bad ? bad_check : "passing", bad ? bad_restarts : 0);
@@ -178,7 +182,8 @@ static void failed_deploys_are_put_back(void **s)
 		const char *reason;
 	} rows[] = { { 2, "critical", 0, "did not all pass" }, { 2, "passing", 1, "code 9" },
 		{ 1, "critical", 0, "did not all pass" }, { 1, "passing", 2, "code 9" },
-		{ 3, NULL, 0, "no result" } };
+		{ 3, NULL, 0, "no result" },
+		{ 2, "no image", 0, "seconds: image-prepare: no such" } };
 	for (size_t i = 0; i < countof(rows); i++) {
 		struct plane p;
 		plane_init(&p);
