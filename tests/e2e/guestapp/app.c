@@ -7,8 +7,9 @@
  *   /bytes?n=    n bytes                          /echo     the body
  *   /crash       abort()                          /ws       WebSocket echo
  *
- * Environment: PORT (8080), HEALTH, CRASH_AT_START (exit with this code), START_DELAY_MS.
- * As a command: exec-test N, dial ADDRESS PORT, addresses. */
+ * Environment: PORT (8080), HEALTH, CRASH_AT_START (exit with this code), START_DELAY_MS, TALK_MS
+ * (a numbered line so often, and "said N" as the last). As a command: exec-test N, dial ADDRESS
+ * PORT, addresses. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
@@ -278,6 +279,22 @@ static int listen_on(int port)
 											     : -1;
 }
 
+static pthread_mutex_t speech = PTHREAD_MUTEX_INITIALIZER;
+static int said;
+
+static void *talk(void *arg)
+{
+	int ms = *(int *)arg;
+	for (;;) {
+		pthread_mutex_lock(&speech);
+		printf("tick %d\n", ++said);
+		fflush(stdout);
+		pthread_mutex_unlock(&speech);
+		usleep((useconds_t)ms * 1000);
+	}
+	return NULL;
+}
+
 /* Asked to stop: no new connections, what is under way gets two seconds. */
 static void *on_signal(void *arg)
 {
@@ -285,6 +302,11 @@ static void *on_signal(void *arg)
 	sigwait(arg, &sig);
 	printf("stopping by signal %d\n", sig);
 	fflush(stdout);
+	if (getenv("TALK_MS")) {
+		pthread_mutex_lock(&speech); /* for good: this is the last line */
+		printf("said %d\n", said);
+		fflush(stdout);
+	}
 	for (int i = 0; i < 200 && active > 0; i++)
 		usleep(10000);
 	_exit(0);
@@ -312,6 +334,10 @@ static int run_server(void)
 	}
 	printf("listening on %d\n", port);
 	fflush(stdout);
+	static int talk_ms;
+	talk_ms = atoi(env_or("TALK_MS", "0"));
+	if (talk_ms > 0)
+		pthread_create(&thread, NULL, talk, &talk_ms);
 	for (;;) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0)
