@@ -68,6 +68,7 @@ static int run_status(struct cli *c, struct err *e)
 		{ "cordoned", text_of(m, "cordoned") },
 		{ "created", text_of(m, "created_at") },
 		{ "updated", text_of(m, "updated_at") },
+		{ "reason", text_of(m, "reason") },
 	};
 	for (size_t i = 0; i < countof(facts); i++)
 		printf("%-10s %s\n", facts[i].name, *facts[i].value ? facts[i].value : "-");

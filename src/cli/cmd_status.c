@@ -117,6 +117,9 @@ static int app(struct cli *c, const char *name, struct err *e)
 		    text_of(m, "private_ip"), text_of(m, "updated_at"));
 	}
 	table_print(&t);
+	json_array_foreach (machines, i, m)
+		if (*text_of(m, "reason"))
+			printf("\n%s: %s\n", text_of(m, "id"), text_of(m, "reason"));
 	return 0;
 }
 

@@ -4,12 +4,12 @@
 #include "cli/out.h"
 #include <signal.h>
 
-enum { RETRY_MAX_MS = 4000, GIVE_UP_MS = 180000 };
+enum { RETRY_MAX_MS = 4000, GIVE_UP_MS = 180000, QUIET_BEATS = 4 };
 
 struct follow {
-	struct cli *c;
-	int64_t last; /* number of the last event seen */
-	unsigned steps;
+	const char *app;
+	int64_t last;          /* number of the last event seen */
+	unsigned steps, beats; /* heartbeats since then */
 	bool done;
 	uint64_t heard_ms;
 };
@@ -24,9 +24,12 @@ static int on_line(void *arg, const char *text, size_t len)
 	f->heard_ms = clock_mono_ms();
 	const char *type = text_of(event, "type");
 	json_int_t n = json_integer_value(json_object_get(event, "n"));
+	if (streq(type, "heartbeat") && ++f->beats == QUIET_BEATS)
+		out_say("     still at it; `ward status --app %s` tells more", f->app);
 	if (streq(type, "heartbeat") || n <= f->last)
 		return 0;
 	f->last = n;
+	f->beats = 0;
 	f->done = streq(type, "done");
 	const char *machine = text_of(event, "machine"), *step = text_of(event, "step"),
 		   *message = text_of(event, "message");
@@ -128,7 +131,7 @@ int follow_deploy(struct cli *c, const char *app, const json_t *answer, struct e
 		    app, id);
 		return 0;
 	}
-	struct follow f = { .c = c };
+	struct follow f = { .app = app };
 	signal(SIGINT, on_interrupt);
 	r = watch(&f, api, app, id, e);
 	return r == 0 ? verdict(c, api, app, id, e) : r;

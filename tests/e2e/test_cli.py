@@ -344,6 +344,12 @@ def whole(r, after):
     r.lines([{"type": "heartbeat", "at": "now"}] + [e for e in EVENTS if e["n"] > after])
 
 
+def test_a_deploy_that_is_silent_for_long_says_where_to_look(ward, api, image):
+    deploy_routes(api, lambda r, after: r.lines([{"type": "heartbeat", "at": "now"}] * 9 + [e for e in EVENTS if e["n"] > after]))
+    file(ward, GOOD)
+    assert ward("deploy", "--image", image).stderr.count("still at it; `ward status --app shop` tells more") == 1
+
+
 def test_ctrl_c_ends_the_watching_and_says_that_the_deploy_goes_on(ward, api, image):
     watching, over = threading.Event(), threading.Event()
 
@@ -527,12 +533,12 @@ def test_follow_loses_and_doubles_nothing(ward, api):
 
 # ---- machines ----
 
-def machine_routes(api):
+def machine_routes(api, machine=STARTED):
     base = f"/v1/apps/shop/machines/{MACHINE}"
     api.routes["GET", "/v1/apps"] = {"apps": [{"name": "empty"}, {"name": "shop"}]}
     api.routes["GET", "/v1/apps/empty/machines"] = []
-    api.routes["GET", "/v1/apps/shop/machines"] = [STARTED]
-    api.routes["GET", base] = STARTED
+    api.routes["GET", "/v1/apps/shop/machines"] = [machine]
+    api.routes["GET", base] = machine
     for verb in ("start", "stop", "restart", "signal", "cordon", "uncordon"):
         api.routes["POST", f"{base}/{verb}"] = {"ok": True}
     api.routes["DELETE", base] = {"ok": True}
@@ -648,6 +654,10 @@ def test_status_of_app_platform_and_hosts(ward, api):
     assert "1h02m03s" in out and re.search(r"^dns +down +4", out, re.M)
     assert "7 of 100" in ward("status", "--hosts").stdout
     assert MACHINE in ward("status", "--app", "shop").stdout
+    machine_routes(api, {**STARTED, "state": "starting", "reason": "image-prepare: no such registry"})
+    assert f"{MACHINE}: image-prepare: no such registry" in ward("status", "--app", "shop").stdout
+    assert re.search("^reason +image-prepare: no such registry$", ward("machine", "status", MACHINE, "--app", "shop").stdout, re.M)
+    machine_routes(api)
     assert json.loads(ward("status", "--json", env={"FLY_APP": "shop"}).stdout)["app"]["name"] == "shop"
 
 
