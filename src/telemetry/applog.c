@@ -341,6 +341,20 @@ uint64_t applog_tail(const struct applog *a, const char *machine, uint64_t count
 	return applog_first_line(a);
 }
 
+bool applog_hole(const struct applog *a, uint64_t line, uint64_t *ret_next)
+{
+	for (size_t i = 0; i < a->nsegments; i++) {
+		const struct segment *s = &a->segments[i];
+		if (line < s->head.first_line) {
+			*ret_next = s->head.first_line;
+			return i > 0; /* before the first, the bound has removed them */
+		}
+		if (line < s->head.first_line + s->lines)
+			return false;
+	}
+	return false;
+}
+
 bool applog_next(
     const struct applog *a, uint64_t line, const char *machine, struct applog_block *ret)
 {

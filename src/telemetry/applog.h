@@ -58,6 +58,10 @@ uint64_t applog_first_line(const struct applog *a);
 /* The line from which on the last `count` lines (of the machine, where it is not NULL) stand. */
 uint64_t applog_tail(const struct applog *a, const char *machine, uint64_t count);
 
+/* Is this line in none of the segments, although later ones are? A segment was taken away or cut.
+ * *ret_next: the first line that is there again. */
+bool applog_hole(const struct applog *a, uint64_t line, uint64_t *ret_next);
+
 /* The next block at or after `line` that holds lines (of the machine): *ret_line is its first,
  * *ret_count how many. false: none. A damaged one is told with err and skipped by the caller. */
 struct applog_block {

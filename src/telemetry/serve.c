@@ -94,6 +94,12 @@ static int load(struct reader *d, const struct applog *a)
 			d->line = first;
 		return r < 0 ? r : 1;
 	}
+	if (applog_hole(a, d->line, &first)) {
+		int r = write_gap(d, a, first - d->line, first - 1, "are missing on disk");
+		if (r == 0)
+			d->line = first;
+		return r < 0 ? r : 1;
+	}
 	if (!applog_next(a, d->line, d->machine[0] ? d->machine : NULL, &b)) {
 		d->line = a->next_line; /* what others' lines are between is not waited for */
 		return 0;

@@ -412,6 +412,13 @@ def test_damage_on_disk_is_told_and_the_rest_is_read():
         lines = t.lines()
         assert "damaged" in lines[0]["message"] and lines[0]["gap"] == 1
         assert [l["message"].split()[0] for l in lines[1:]] == [str(k) for k in range(1, 25)]
+        t.stop()
+        sorted((t.lib / "logs/app1").glob("*.seg"))[1].unlink()
+        t.start()
+        wait_for("telemetry", lambda: t.get("app=app1&limit=1")[0] == 200, 10)
+        lines = t.lines()
+        [gap] = [l["gap"] for l in lines if "missing on disk" in l["message"]]
+        assert gap > 1 and len(lines) - 2 + 1 + gap == 25
 
 
 def test_it_waits_for_the_vault():

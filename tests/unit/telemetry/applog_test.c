@@ -106,6 +106,31 @@ static void the_oldest_go_and_the_marks_stay(void **st)
 	applog_free(a);
 }
 
+static void a_segment_that_was_taken_away_is_a_hole(void **st)
+{
+	const struct folder *f = *st;
+	struct applog *a = open_log(f);
+	uint64_t n = 0, next = 0;
+	while (a->nsegments < 3)
+		add(a, m1, ++n, 1);
+	uint64_t from = a->segments[1].head.first_line, to = a->segments[2].head.first_line;
+	assert_true(from < to);
+	for (uint64_t line = 0; line <= a->next_line; line++)
+		assert_false(applog_hole(a, line, &next));
+	char path[64];
+	snprintf(
+	    path, sizeof(path), "app1/%016llx.seg", (unsigned long long)a->segments[1].head.number);
+	applog_free(a);
+	assert_int_equal(unlinkat(f->fd, path, 0), 0);
+	a = open_log(f);
+	assert_false(applog_hole(a, from - 1, &next));
+	assert_true(applog_hole(a, from, &next));
+	assert_int_equal(next, to);
+	assert_true(applog_hole(a, to - 1, &next));
+	assert_false(applog_hole(a, to, &next));
+	applog_free(a);
+}
+
 static void old_segments_go_by_time(void **st)
 {
 	struct applog *a = open_log(*st);
@@ -199,6 +224,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(numbers_and_marks_survive_a_restart),
 		T(the_oldest_go_and_the_marks_stay),
+		T(a_segment_that_was_taken_away_is_a_hole),
 		T(old_segments_go_by_time),
 		T(a_full_disk_loses_nothing_that_was_taken),
 		T(after_any_cut_the_missing_lines_are_taken_again),
