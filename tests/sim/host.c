@@ -166,6 +166,9 @@ static void agent_view(struct sim *s, struct sim_host *h)
 		m->desired = d;
 		m->has_desired = true;
 	}
+	/* What was gone from the view already looks as it did: all are looked at once. */
+	for (int i = 0; !h->trusted && i < MACHINES_MAX; i++)
+		h->m[i].look_at = 0;
 	h->trusted = true;
 }
 
