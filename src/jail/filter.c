@@ -3,9 +3,11 @@
  */
 #include "base/util.h"
 #include "jail/jail.h"
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 /* Kill: neither QEMU nor ward-link does these, whoever took one over might. */
 static const int killed[] = { SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
@@ -28,6 +30,38 @@ static const int killed[] = { SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
 	SCMP_SYS(vfork), SCMP_SYS(execveat), SCMP_SYS(link), SCMP_SYS(linkat), SCMP_SYS(symlink),
 	SCMP_SYS(symlinkat), SCMP_SYS(mknod), SCMP_SYS(mknodat) };
 
+/* No file that runs as the machine's user for whoever starts it: on the host's side of the
+ * machine's folders it could. */
+static int add_modes(scmp_filter_ctx ctx)
+{
+	enum { FCHMODAT2 = 452 }; /* newer than the library */
+	static const struct {
+		int call;
+		unsigned arg;
+	} changes[] = { { SCMP_SYS(chmod), 1 }, { SCMP_SYS(fchmod), 1 }, { SCMP_SYS(fchmodat), 2 },
+		{ FCHMODAT2, 2 } };
+	static const uint64_t bits[] = { S_ISUID, S_ISGID };
+	int r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0);
+	for (size_t b = 0; b < countof(bits); b++) {
+		for (size_t i = 0; r == 0 && i < countof(changes); i++)
+			r = seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, changes[i].call, 1,
+			    SCMP_CMP(changes[i].arg, SCMP_CMP_MASKED_EQ, bits[b], bits[b]));
+		if (r == 0)
+			r = seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, SCMP_SYS(creat), 1,
+			    SCMP_A1(SCMP_CMP_MASKED_EQ, bits[b], bits[b]));
+		/* without O_CREAT the mode may be anything */
+		if (r == 0)
+			r = seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, SCMP_SYS(open), 2,
+			    SCMP_A1(SCMP_CMP_MASKED_EQ, O_CREAT, O_CREAT),
+			    SCMP_A2(SCMP_CMP_MASKED_EQ, bits[b], bits[b]));
+		if (r == 0)
+			r = seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, SCMP_SYS(openat), 2,
+			    SCMP_A2(SCMP_CMP_MASKED_EQ, O_CREAT, O_CREAT),
+			    SCMP_A3(SCMP_CMP_MASKED_EQ, bits[b], bits[b]));
+	}
+	return r;
+}
+
 static int add_rules(scmp_filter_ctx ctx)
 {
 	int r = 0;
@@ -37,6 +71,8 @@ static int add_rules(scmp_filter_ctx ctx)
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1,
 		    SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+	if (r == 0)
+		r = add_modes(ctx);
 	if (r == 0) /* its flags cannot be seen: glibc falls back to clone */
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	/* a ring would walk around this filter; QEMU looks for it at its start and does without */

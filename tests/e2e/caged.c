@@ -191,7 +191,8 @@ static void console(void)
 
 static void call(long number, long a, long b, long c)
 {
-	long r = syscall(number, a, b, c, 0, 0, 0);
+	/* a fourth argument that matters to openat alone */
+	long r = syscall(number, a, b, c, 02755, 0, 0);
 	say("%s", r < 0 ? strerrorname_np(errno) : "done");
 }
 
@@ -214,7 +215,10 @@ int main(void)
 		{ "io_uring", SYS_io_uring_setup, 4, 0, 0 },
 		{ "mknod", SYS_mknod, (long)"/run/dev", S_IFBLK | 0600, 0x801 },
 		{ "userfaultfd", SYS_userfaultfd, 0, 0, 0 }, { "setns", SYS_setns, 0, 0, 0 },
-		{ "chroot", SYS_chroot, (long)"/run", 0, 0 } };
+		{ "chroot", SYS_chroot, (long)"/run", 0, 0 },
+		{ "chmod-suid", SYS_chmod, (long)"/run/mine", 04755, 0 },
+		{ "open-sgid", SYS_openat, AT_FDCWD, (long)"/run/mine", O_CREAT | O_WRONLY },
+		{ "open-plain", SYS_openat, AT_FDCWD, (long)"/run/attack", O_RDONLY } };
 	char name[64] = "";
 	int fd = open("/run/attack", O_RDONLY);
 	ssize_t n = fd < 0 ? -1 : read(fd, name, sizeof(name) - 1);

@@ -132,10 +132,14 @@ def test_its_own_code_does_not_run(cage):
 
 
 @pytest.mark.parametrize("name", ["setuid", "unshare", "mount", "ptrace", "fork", "bpf", "keyctl", "mknod", "userfaultfd", "setns",
-                                  "chroot"])
+                                  "chroot", "chmod-suid", "open-sgid"])
 def test_a_forbidden_call_is_the_last(cage, name):
     x = cage.attack(name)
     assert isinstance(x, dict) and x["signal"] == KILLED, x
+
+
+def test_an_ordinary_open_is_no_attack(cage):
+    assert cage.attack("open-plain") == "done"
 
 
 def test_no_ring_walks_around_the_filter(cage):
