@@ -10,7 +10,9 @@
 #include "base/log.h"
 #include "base/rights.h"
 #include "supervisor/farewell.h"
+#include "supervisor/filter.h"
 #include "supervisor/folders.h"
+#include "supervisor/launch.h"
 #include "supervisor/logs.h"
 #include "supervisor/netns.h"
 #include "supervisor/serve.h"
@@ -21,6 +23,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
@@ -152,9 +155,36 @@ static int refuse_plain_swap(struct err *e)
 	    1ULL << CAP_SYS_PTRACE | 1ULL << CAP_SYS_ADMIN | 1ULL << CAP_SYS_RESOURCE |            \
 	    1ULL << CAP_MKNOD | 1ULL << CAP_BPF)
 
+static bool gone(int r, const struct err *e)
+{
+	if (r < 0)
+		log_err(e, "stopping");
+	return r >= 0;
+}
+
+static int network_down(const struct settings *s, struct err *e)
+{
+	return setns(s->host_netns, CLONE_NEWNET)
+		   ? err_sys(e, errno, "cannot return to the host's network")
+		   : netns_down(s, e);
+}
+
+/* Each machine costs up to four, each daemon a few. */
+static int want_fds(struct err *e)
+{
+	struct rlimit l;
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return err_sys(e, errno, "cannot read the limit of open files");
+	l.rlim_cur = MIN(l.rlim_max, MAX(l.rlim_cur, (rlim_t)65536));
+	return setrlimit(RLIMIT_NOFILE, &l)
+		   ? err_sys(e, errno, "cannot raise the limit of open files")
+		   : 0;
+}
+
 static int up(int argc, char **argv, struct err *e)
 {
 	struct settings *s = &wardd.settings;
+	struct err undo;
 	umask(022);
 	if (geteuid() != 0)
 		return err_set(e, ERR_FORBIDDEN,
@@ -164,6 +194,10 @@ static int up(int argc, char **argv, struct err *e)
 		r = daemon_users_load(e);
 	if (r == 0)
 		r = rights_limit(NEEDED, e);
+	if (r == 0)
+		r = filter_set(e);
+	if (r == 0)
+		r = want_fds(e);
 	if (r == 0)
 		r = refuse_plain_swap(e);
 	if (r == 0)
@@ -190,9 +224,8 @@ static int up(int argc, char **argv, struct err *e)
 		r = err_sys(e, errno, "cannot leave the network");
 	if (r == 0)
 		serve_set_cages(wardd.serve, wardd.cages);
-	struct err undo;
-	if (r < 0 && first && (setns(s->host_netns, CLONE_NEWNET) || netns_down(s, &undo) < 0))
-		log_err(&undo, "undoing what was made");
+	if (r < 0 && first)
+		(void)gone(network_down(s, &undo), &undo);
 	return r;
 }
 
@@ -203,38 +236,34 @@ static int run_file_remove(const struct settings *s, const char *name, struct er
 	return dir_remove(AT_FDCWD, path, e);
 }
 
-/* All that was made at start and is not data. */
-static void down(void)
+/* All that was made at start and is not data. False: something is left. */
+static bool down(void)
 {
+	/* last the lock: until then nobody else begins */
+	static const char *const names[] = { "wardd.sock", "etcd.sock", "etcd", "names", "machines",
+		"wardd" };
 	const struct settings *s = &wardd.settings;
 	struct err e;
-	char daemons[32];
-	snprintf(daemons, sizeof(daemons), "%s/daemons", s->places.instance);
+	bool all = true;
 	for (enum row row = 0; row < ROW_MAX; row++) {
 		char cgroup[64];
-		snprintf(cgroup, sizeof(cgroup), "%s/%s", daemons, rows[row].name);
-		if (cgroup_exists(&s->cgroups, cgroup) &&
-		    cgroup_kill(&s->cgroups, cgroup, 2000, &e) < 0)
-			log_err(&e, "stopping");
+		launch_cgroup(cgroup, sizeof(cgroup), s, row);
+		if (cgroup_exists(&s->cgroups, cgroup))
+			all &= gone(cgroup_kill(&s->cgroups, cgroup, 2000, &e), &e);
 	}
 	while (waitpid(-1, NULL, WNOHANG) > 0)
 		;
-	if (cgroup_remove(&s->cgroups, s->places.instance, &e) < 0)
-		log_err(&e, "stopping");
-	if (setns(s->host_netns, CLONE_NEWNET) || netns_down(s, &e) < 0)
-		log_err(&e, "stopping");
-	static const char *const names[] = { "wardd.sock", "etcd.sock", "etcd", "names", "machines",
-		"wardd" };
-	for (size_t i = 0; i < countof(names); i++)
-		if (run_file_remove(s, names[i], &e) < 0)
-			log_err(&e, "stopping");
+	all &= gone(cgroup_remove(&s->cgroups, s->places.instance, &e), &e);
+	all &= gone(network_down(s, &e), &e);
 	for (enum row row = 0; row < ROW_MAX; row++)
 		for (size_t i = 0; i < ROW_SOCKETS && rows[row].sockets[i].name; i++) {
 			char name[32];
 			snprintf(name, sizeof(name), "%s.sock", rows[row].sockets[i].name);
-			if (run_file_remove(s, name, &e) < 0)
-				log_err(&e, "stopping");
+			all &= gone(run_file_remove(s, name, &e), &e);
 		}
+	for (size_t i = 0; i < countof(names); i++)
+		all &= gone(run_file_remove(s, names[i], &e), &e);
+	return all;
 }
 
 int main(int argc, char **argv)
@@ -248,7 +277,7 @@ int main(int argc, char **argv)
 	sd_notify(0, "READY=1");
 	log_info("instance %s: watching (pid %d)", wardd.settings.places.instance, getpid());
 	int r = sd_event_loop(wardd.loop);
-	down();
-	log_info("stopped");
-	return r < 0 ? 1 : 0;
+	bool all = down();
+	log_info(all ? "stopped" : "stopped, but something is left");
+	return r < 0 || !all;
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static unsigned long caps(const char *which)
@@ -23,6 +26,16 @@ static unsigned long caps(const char *which)
 		if (!strncmp(line, which, strlen(which)))
 			v = strtoul(line + strlen(which) + 1, NULL, 16);
 	return v;
+}
+
+/* Can one be made? In a child: it changes who we are. */
+static int user_namespace(void)
+{
+	int status = 1;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(unshare(CLONE_NEWUSER) == 0);
+	return waitpid(pid, &status, 0) != pid || status;
 }
 
 int main(int argc, char **argv)
@@ -55,12 +68,14 @@ int main(int argc, char **argv)
 	n = snprintf(text, sizeof(text),
 	    "{\"pid\":%d,\"uid\":%u,\"groups\":%d,\"caps\":%lu,\"bounding\":%lu,\"nnp\":%d,\"fds\":"
 	    "%d,\"names\":\"%s\",\"net\":%lu,"
-	    "\"host_files\":%s,\"umask_ok\":%d,\"writable\":[%d,%d,%d]}\n",
+	    "\"host_files\":%s,\"umask_ok\":%d,\"writable\":[%d,%d,%d],\"user_ns\":%d,"
+	    "\"keyctl\":%d}\n",
 	    getpid(), getuid(), n, caps("CapEff:"), caps("CapBnd:"),
 	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), fds,
 	    getenv("LISTEN_FDNAMES") ? getenv("LISTEN_FDNAMES") : "", (unsigned long)net.st_ino,
 	    root_list, umask(0) == 027, access("/", W_OK) == 0, access("/usr", W_OK) == 0,
-	    access("/etc", W_OK) == 0);
+	    access("/etc", W_OK) == 0, user_namespace(),
+	    syscall(SYS_keyctl, 0 /* KEYCTL_GET_KEYRING_ID */, -3, 0) >= 0 || errno != EPERM);
 	if (write(fd, text, (size_t)n) != n)
 		return 9;
 	close(fd);

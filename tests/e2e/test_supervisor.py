@@ -5,7 +5,7 @@
       |- ward-net     net.sock, the machines' namespace, three capabilities
       '- ward-jail -> ward-link, in a cage
 """
-import json, os, pathlib, pwd, random, shutil, signal, socket, subprocess, threading, time
+import json, os, pathlib, pwd, random, resource, shutil, signal, socket, subprocess, threading, time
 
 import pytest
 
@@ -87,6 +87,7 @@ def test_each_daemon_gets_what_its_row_says(lab):
     for name, it in (("vault", vault), ("net", net)):
         pw = pwd.getpwnam(f"ward-{name}")
         assert it["uid"] == pw.pw_uid and it["nnp"] == 1 and it["host_files"] == 0 and it["umask_ok"] and it["writable"] == [0, 0, 0], it
+        assert it["user_ns"] == it["keyctl"] == 0, "what no part of Ward does is refused to all that wardd starts"
     assert vault["caps"] == vault["bounding"] == 0 and vault["fds"] == 4 and vault["names"] == "vault" and vault["groups"] == 0
     assert net["caps"] == net["bounding"] == (1 << 12 | 1 << 13 | 1 << 39) and net["names"] == "net", net
     assert same_namespace(net["net"], w.run / "netns")
@@ -273,6 +274,32 @@ def test_the_end_leaves_nothing_even_of_the_stubborn(lab):
     assert 9 < time.monotonic() - began < 25, "the stubborn one has ten seconds"
     assert not w.leftovers() and not any(living(p) for p in pids)
     assert w.log().index("stopping net") < w.log().index("does not stop: killed")
+
+
+def test_the_end_says_when_something_is_left(lab):
+    """A tree deeper than wardd follows (a machine may make one in its own folder)."""
+    w = lab("vault")
+    w.up("vault")
+    deep = os.open(w.run / "machines", os.O_RDONLY)
+    for _ in range(300):
+        os.mkdir("d", dir_fd=deep)
+        below = os.open("d", os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(deep)
+    assert w.stop() == 1 and "stopped, but something is left" in w.log() and "machines" in w.log()
+    assert not (w.run / "vault.sock").exists() and not w.pids(), "all else is gone"
+
+
+def test_wardd_may_open_enough_files(lab):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+    try:
+        w = lab("vault")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    soft = pathlib.Path(f"/proc/{w.process.pid}/limits").read_text().split("Max open files")[1].split()[0]
+    assert int(soft) == min(before[1], 65536)
 
 
 def test_a_missing_program_is_named(lab, libexec, tmp_path):
