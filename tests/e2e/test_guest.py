@@ -181,6 +181,13 @@ def test_exec(sleeper):
     assert sleeper.exec("echo", "still here")["stdout"] == "still here\n"
 
 
+def test_no_zombies_stay(sleeper):
+    """What loses its parent is pid 1's child, and pid 1 takes its end."""
+    r = sleeper.exec("sh", "-c", "for i in 1 2 3 4 5; do sh -c 'sleep 0.2 & exit 0'; done; sleep 1; cat /proc/[0-9]*/stat")
+    processes = [line.rsplit(")", 1)[1].split()[0] for line in r["stdout"].splitlines()]
+    assert "S" in processes and "Z" not in processes, r["stdout"]
+
+
 class Stream:
     """An exec-stream by hand: the upgrade, then frames."""
 
