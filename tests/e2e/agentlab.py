@@ -20,7 +20,7 @@ EXITED = struct.Struct("=IIQ16sIIiiI4x")
 CAGE = struct.Struct("=16sIIii")
 NET_ASK = struct.Struct("=IIQ16sIIII")
 NET_ANSWER = struct.Struct("=IIQiI240s48s48s16s16s48s18s6s")
-IMAGE_ASK = struct.Struct("=IIQ384s72sII")
+IMAGE_ASK = struct.Struct("=IIQ384s72s")
 IMAGE_ANSWER = struct.Struct("=IIQiIQQ72s240s")
 ROOT, DIGEST = "b" * 64, "a" * 64
 LINK, MONITOR = 0, 1

@@ -123,8 +123,11 @@ def test_what_belongs_to_nothing_is_removed(lab):
     (folder / "scratch.img").write_bytes(b"x")
     import os, pwd
     os.chown(folder, pwd.getpwnam("ward-agent").pw_uid, -1)
+    gone = "observed/h1/0123456789abce"
+    lab.put(gone, {"v": 1, "id": "0123456789abce", "app": "a", "state": "destroyed"})
     lab.start_agent()
     wait_for("the strays gone", lambda: stray not in lab.wardd.cages and not lab.net.taps & {"aaaaaaaaaaaaaa"} and not folder.exists())
+    wait_for("the record of a machine that is gone to be gone", lambda: lab.get(gone) is None, 15)
 
 
 def test_without_a_store_what_crashes_comes_back(lab):
@@ -141,7 +144,7 @@ def test_without_a_store_what_crashes_comes_back(lab):
     lab.until(d, "started", generation=2)
 
 
-def test_an_older_store_tears_nothing_down(lab):
+def test_an_older_or_another_store_tears_nothing_down(lab):
     d = lab.desired()
     lab.until(d, "started")
     lab.kill_agent()
@@ -150,6 +153,11 @@ def test_an_older_store_tears_nothing_down(lab):
     assert was["revision"] > 0
     seen.write_text(json.dumps({"v": 1, "revision": was["revision"] + 10**6}))
     lab.delete(f"desired/h1/{d['id']}")
+    lab.start_agent()
+    time.sleep(3)
+    assert lab.wardd.cages[d["id"]][MONITOR] and lab.folder(d).exists()
+    lab.kill_agent()
+    seen.write_text(json.dumps({**was, "cluster": "1"}))
     lab.start_agent()
     time.sleep(3)
     assert lab.wardd.cages[d["id"]][MONITOR] and lab.folder(d).exists()
