@@ -161,6 +161,19 @@ void exchange_failed(struct client *c, int error)
 	client_run(c);
 }
 
+/* Whatever is no machine's id becomes one that no machine has: it is not ignored. */
+static void take_instance(
+    const struct http1_request *q, enum http1_name id, char ret[MACHINE_ID_LEN + 1])
+{
+	const struct http1_field *f = http1_find(&q->h, id);
+	if (!f)
+		return;
+	if (f->value.len == MACHINE_ID_LEN)
+		memcpy(ret, f->value.base, MACHINE_ID_LEN);
+	else
+		ret[0] = '?';
+}
+
 /* Which app, or the edge's own answer. False: answered. */
 static bool route(struct client *c, const struct http1_request *q)
 {
@@ -196,6 +209,8 @@ static bool route(struct client *c, const struct http1_request *q)
 		exchange_give_up(c, &e);
 		return false;
 	}
+	take_instance(q, HTTP1_FLY_FORCE_INSTANCE, x->force);
+	take_instance(q, HTTP1_FLY_PREFER_INSTANCE, x->prefer);
 	x->table = table_ref(w->table);
 	enum route_side side = c->ssl ? ROUTE_TLS : ROUTE_PLAIN;
 	x->pool = &x->app->pool[side];

@@ -1,5 +1,6 @@
 /* The route table as a worker uses it: swapped whole; requests under way keep the one they began
  * with. */
+#include "base/str.h"
 #include "edge/worker.h"
 
 struct table *table_ref(struct table *t)
@@ -92,7 +93,8 @@ struct upstream *table_choose(struct worker *w, const struct exchange *x, struct
 	for (uint32_t k = 0; k < p->count; k++) {
 		uint32_t i = p->first + (turn + k < p->count ? turn + k : turn + k - p->count);
 		struct upstream *u = t->up[i];
-		if (!u || was_tried(x, u))
+		if (!u || was_tried(x, u) ||
+		    (x->force[0] && !streq(x->force, t->t.backends[i].machine)))
 			continue;
 		/* each worker has its share of the limits */
 		uint32_t hard = t->t.backends[i].hard, soft = t->t.backends[i].soft;
@@ -102,8 +104,9 @@ struct upstream *table_choose(struct worker *w, const struct exchange *x, struct
 		}
 		/* one that did not answer a moment ago comes last, one above its soft limit before
 		 * it */
-		unsigned rank = (u->avoid_until > w->now_ms ? 2u : 0u) +
-				(soft && u->active >= (soft + workers - 1) / workers ? 1u : 0u);
+		unsigned rank = (u->avoid_until > w->now_ms ? 4u : 0u) +
+				(soft && u->active >= (soft + workers - 1) / workers ? 2u : 0u) +
+				(streq(x->prefer, t->t.backends[i].machine) ? 0u : 1u);
 		if (!best || rank < best_rank || (rank == best_rank && u->active < best->active)) {
 			best = u;
 			best_rank = rank;
@@ -114,6 +117,9 @@ struct upstream *table_choose(struct worker *w, const struct exchange *x, struct
 	if (busy)
 		err_set(e, ERR_APP_BUSY, "all %u machines of %s are at their hard limit", busy,
 		    app->name);
+	else if (x->force[0])
+		err_set(e, ERR_NO_MACHINE, "%s has no machine %s that can answer now", app->name,
+		    id_is_machine(x->force) ? x->force : "by the name in Fly-Force-Instance-Id");
 	else
 		err_set(e, ERR_NO_MACHINE,
 		    "no machine of %s can answer: %u not passing their checks, %u not running or "

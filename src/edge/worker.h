@@ -93,6 +93,8 @@ struct exchange {
 	uint8_t minor;
 	char id[REQUEST_ID_LEN];
 	char host[ROUTE_HOST_LEN_MAX + 1];
+	/* the machine that the client wants: that one or none, or that one if it can; "" for any */
+	char force[MACHINE_ID_LEN + 1], prefer[MACHINE_ID_LEN + 1];
 };
 
 /* ---- clients (client.c) ---- */

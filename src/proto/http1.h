@@ -52,6 +52,8 @@ enum {
 	X(HTTP1_FLY_FORWARDED_SSL, "Fly-Forwarded-SSL")                                            \
 	X(HTTP1_FLY_REGION, "Fly-Region")                                                          \
 	X(HTTP1_FLY_REQUEST_ID, "Fly-Request-Id")                                                  \
+	X(HTTP1_FLY_FORCE_INSTANCE, "Fly-Force-Instance-Id")                                       \
+	X(HTTP1_FLY_PREFER_INSTANCE, "Fly-Prefer-Instance-Id")                                     \
 	X(HTTP1_WARD_ERROR, "Ward-Error")
 
 enum http1_name {

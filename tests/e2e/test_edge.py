@@ -248,6 +248,21 @@ def test_unknown_host(lab):
     assert error(r) == (404, "unknown-host") and b"nobody" in r.data and b"Next:" in r.data
 
 
+def test_the_client_may_name_the_machine(lab):
+    lab.app("pair", lab.backend("first"), lab.backend("second"))
+    assert {lab.get("pair").data for _ in range(8)} == {b"first", b"second"}
+    ids = [m["id"] for m in lab.apps["pair"]["machines"]]
+    said = {}
+    for m in ids:
+        said[m] = {lab.get("pair", headers={"Fly-Force-Instance-Id": m}).data for _ in range(6)}
+        assert {lab.get("pair", headers={"Fly-Prefer-Instance-Id": m}).data for _ in range(6)} == said[m]
+    assert sorted(map(tuple, said.values())) == [(b"first",), (b"second",)]
+    for wrong in ("00000000000000", "nonsense", "x" * 300):
+        r = lab.get("pair", headers={"Fly-Force-Instance-Id": wrong})
+        assert r.status == 503 and r.headers["ward-error"] == "no-healthy-machine", wrong
+        assert lab.get("pair", headers={"Fly-Prefer-Instance-Id": wrong}).status == 200
+
+
 def test_host_must_be_the_name_of_the_connection(lab):
     out = lab.raw("one", f"GET / HTTP/1.1\r\nHost: other.{BASE}\r\n\r\n".encode())
     assert out.startswith(b"HTTP/1.1 421 ") and b"Ward-Error: misdirected" in out
