@@ -14,7 +14,7 @@ deps:
 
 build: deps
 	@[ -f $(BUILD)/main/build.ninja ] || meson setup $(BUILD)/main --prefix=/usr >/dev/null
-	@ninja -C $(BUILD)/main
+	@targets=$$(scripts/installed $(BUILD)/main) && ninja -C $(BUILD)/main $$targets
 	@DESTDIR=$(STAGE) meson install -C $(BUILD)/main --quiet --no-rebuild
 
 guest: build
