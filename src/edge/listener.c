@@ -48,14 +48,17 @@ static int open_one(struct worker *w, const char *kind, int i, bool tls, struct 
 	int fd = daemon_passed_fd(name);
 	if (fd < 0)
 		return 0;
-	struct sockaddr_storage own = { 0 };
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} own = { 0 };
 	socklen_t len = sizeof(own);
-	if (getsockname(fd, (struct sockaddr *)&own, &len))
+	if (getsockname(fd, &own.any, &len))
 		return err_sys(e, errno, "the passed fd %s is no socket", name);
 	struct listener *l = &w->listeners[w->nlisteners];
 	*l = (struct listener){ .watch = { .fd = fd, .event = on_listener }, .w = w, .tls = tls };
-	l->port = ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
-						  : ((struct sockaddr_in *)&own)->sin_port);
+	l->port = ntohs(own.any.sa_family == AF_INET6 ? own.v6.sin6_port : own.v4.sin_port);
 	l->paused = true; /* until there is something to serve with */
 	if (tls && !w->https_port)
 		w->https_port = l->port;

@@ -81,6 +81,8 @@ static inline int must_check exec_walk_feed(
 	*ret_part = (struct bytes){ 0 };
 	*ret_used = 0;
 	w->first = false;
+	if (!p)
+		n = 0; /* an empty buffer has no address */
 	if (w->have < EXEC_HEAD) {
 		size_t k = MIN(n, EXEC_HEAD - w->have);
 		if (k)
