@@ -27,22 +27,12 @@ def served(tmp_path_factory):
         assert not p.leftovers()
 
 
-class Identity(tuple):
-    """(machine, instance, emulator's pid, when the guest booted); a boot within 5 s is the same boot."""
-    def __new__(cls, *of):
-        return super().__new__(cls, of)
-
-    def __eq__(self, other):
-        return self[:3] == other[:3] and abs(self[3] - other[3]) < 5
-
-
 def identity(p):
-    """What must not change: the machine, its boot, and the pid of its emulator."""
+    """What must not change: the machine, its instance, the pid of its emulator, and the boot id of its kernel."""
     [m] = wait_for("the machine in the API", lambda: p.machines("kept"), 20)
-    uptime = float(p.https("kept", "/uptime")[1])
     pids = [pid for pid, uid, cmd in processes(lambda pid, uid, cmd: uid in wardtest.MACHINE_UIDS and "qemu" in cmd and p.in_instance(pid))]
     assert len(pids) == 1, pids
-    return Identity(m["id"], m["instance_id"], pids[0], time.monotonic() - uptime)
+    return m["id"], m["instance_id"], pids[0], p.https("kept", "/boot-id")[1]
 
 
 def kill_and_watch(p, name, pids):

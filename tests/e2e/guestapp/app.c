@@ -2,7 +2,7 @@
  *
  *   /            hello from $IMAGE_VERSION        /health   200, or 500 with HEALTH=fail
  *   /id          the machine's id                 /env      the environment as JSON
- *   /uptime      the kernel's, in seconds         /headers  the request's head, as it came
+ *   /boot-id     the kernel's own                 /headers  the request's head, as it came
  *   /log?from=&to=  prints numbered lines         /slow?ms= answers later
  *   /bytes?n=    n bytes                          /echo     the body
  *   /crash       abort()                          /ws       WebSocket echo
@@ -170,15 +170,13 @@ static int route(int fd, char *head, const char *path, const char *body, size_t 
 	}
 	if (IS("/crash"))
 		abort();
-	if (IS("/uptime")) {
-		double up = 0;
-		FILE *f = fopen("/proc/uptime", "r");
-		if (f && fscanf(f, "%lf", &up) != 1)
-			up = -1;
+	if (IS("/boot-id")) {
+		FILE *f = fopen("/proc/sys/kernel/random/boot_id", "r");
+		if (!f || !fgets(out, sizeof(out), f))
+			out[0] = 0;
 		if (f)
 			fclose(f);
-		snprintf(out, sizeof(out), "%.2f\n", up);
-		return text(fd, 200, out, head_only);
+		return text(fd, *out ? 200 : 500, out, head_only);
 	}
 	if (IS("/ws")) {
 		ws_serve(fd, head);
