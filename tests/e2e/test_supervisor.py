@@ -264,6 +264,22 @@ def test_one_wardd_for_each_instance(lab, libexec):
     assert w.answers("vault", socket.SOCK_SEQPACKET)
 
 
+def test_a_service_manager_is_told(lab, tmp_path, monkeypatch):
+    """What systemd's Type=notify relies on: READY=1 once all is made, STOPPING=1, and a clean exit after SIGTERM."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        w = lab("vault")
+        assert told.recv(1000) == b"READY=1"
+        assert (w.run / "vault.sock").exists(), "ready means that callers can connect"
+        w.up("vault")
+        for pid in w.pids():
+            assert b"NOTIFY_SOCKET" not in pathlib.Path(f"/proc/{pid}/environ").read_bytes(), "for wardd alone"
+        assert w.stop() == 0
+        assert told.recv(1000) == b"STOPPING=1"
+
+
 def test_the_end_leaves_nothing_even_of_the_stubborn(lab):
     w = lab("vault,net", vault="stubborn", net="child")
     w.up("vault"), w.up("net")
