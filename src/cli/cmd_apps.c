@@ -56,6 +56,10 @@ static int run_destroy(struct cli *c, struct err *e)
 		r = api_call(api, "DELETE", path.data, NULL, 0, NULL, e);
 	if (r == 0)
 		out_say("app %s is being destroyed", c->args[0]);
+	cleanup_json json_t *answer =
+	    r == 0 && c->json ? json_pack("{s:b,s:s}", "ok", 1, "name", c->args[0]) : NULL;
+	if (answer)
+		out_json(answer);
 	return r;
 }
 

@@ -256,6 +256,31 @@ def test_what_does_not_fit_is_refused(platform, images):
     platform.ward("apps", "destroy", "big", "--yes")
 
 
+def test_every_command_answers_in_json(platform, app, images, tmp_path):
+    """Data on stdout, one JSON value or one a line, whatever the command; nothing else there."""
+    app("js", images["one"])
+    [m] = platform.machines("js")
+    config = tmp_path / "js.toml"
+    on = ("--app", "js")
+    for args in (("status", *on), ("logs", *on), ("releases", *on), ("scale", "count", "1", *on), ("scale", "show", *on), ("apps", "list"),
+                 ("apps", "create", "js2"), ("apps", "destroy", "js2", "--yes"), ("machine", "list", *on), ("machine", "status", m["id"], *on),
+                 ("machine", "events", m["id"], *on), ("machine", "versions", m["id"], *on), ("machine", "ps", m["id"], *on),
+                 ("machine", "metadata", m["id"], *on), ("machine", "exec", m["id"], *on, "--", "/app", "exec-test", "0"),
+                 ("machine", "cordon", m["id"], *on), ("machine", "uncordon", m["id"], *on), ("machine", "leases", "acquire", m["id"], *on),
+                 ("machine", "leases", "view", m["id"], *on), ("machine", "leases", "clear", m["id"], *on, "--lease"), ("machine", "stop", m["id"], *on),
+                 ("machine", "wait", m["id"], "--state", "stopped", *on), ("machine", "start", m["id"], *on),
+                 ("config", "validate", "--config", config), ("config", "show", "--config", config), ("version",)):
+        if args[-1] == "--lease":
+            args = (*args, nonce)
+        at = args.index("--") if "--" in args else len(args)
+        p = platform.ward(*args[:at], "--json", *args[at:])
+        assert p.stdout.strip(), args
+        for value in [p.stdout] if args[0] != "logs" else p.stdout.splitlines():
+            said = json.loads(value)
+        if "acquire" in args:
+            nonce = (said.get("data") or said)["nonce"]
+
+
 # ---- what goes wrong is told with a code, the cause and the next step ----
 
 def test_a_typo_in_the_file_is_named(platform, tmp_path, images):
