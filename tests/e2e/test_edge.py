@@ -643,7 +643,6 @@ def quick_backends(lab, n):
             p.wait()
 
 
-@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
 def test_tables_swap_under_load(lab):
     with quick_backends(lab, 3) as bs:
         lab.app("load", *bs)
@@ -656,7 +655,6 @@ def test_tables_swap_under_load(lab):
     assert errors == [0, 0, 0, 0] and requests > 1000 and swaps > 4, (requests, errors, swaps)
 
 
-@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
 def test_killed_worker(lab):
     """Its own connections are lost and no other; new ones are never refused; the supervisor starts another."""
     with quick_backends(lab, 2) as bs:
